@@ -1,0 +1,1 @@
+"""AWS at the edge: clients, error mapping and the shapes that production and the local stack share."""

@@ -1,0 +1,59 @@
+"""botocore clients, made in one place: one per service and process, with timeouts and retries that fit the use.
+
+RunTask, StopTask and the bridge have retry policies of their own (leases, redelivery), so botocore is told to
+make one attempt for ECS and few for the rest.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+from dagy_queue.settings import AwsSettings
+
+if TYPE_CHECKING:
+    from mypy_boto3_ecs import ECSClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+
+class AwsClients:
+    """The clients of one process. Threads may share them (botocore clients are thread-safe)."""
+
+    def __init__(self, settings: AwsSettings, *, max_connections: int = 64) -> None:
+        self._settings = settings
+        self._max_connections = max_connections
+
+    @cached_property
+    def ecs(self) -> ECSClient:
+        """For RunTask and StopTask: one attempt; the pump decides what happens next."""
+        return cast("ECSClient", self._client("ecs", attempts=1))
+
+    @cached_property
+    def ecs_control(self) -> ECSClient:
+        """For task definitions and descriptions: apart from RunTask's, so that neither slows the other."""
+        return cast("ECSClient", self._client("ecs", attempts=5))
+
+    @cached_property
+    def s3(self) -> S3Client:
+        """For artifacts and results."""
+        return cast("S3Client", self._client("s3", attempts=5))
+
+    @cached_property
+    def sqs(self) -> SQSClient:
+        """For the bridge. The read timeout leaves room for a 20 s long poll."""
+        return cast("SQSClient", self._client("sqs", attempts=2))
+
+    def _client(self, service: str, attempts: int) -> Any:
+        import boto3
+        from botocore.config import Config
+
+        config = Config(
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            connect_timeout=self._settings.connect_timeout,
+            read_timeout=self._settings.read_timeout,
+            max_pool_connections=self._max_connections,
+        )
+        # A session of our own: boto3's default session is not safe to build clients from in several threads.
+        session = boto3.session.Session(region_name=self._settings.region)
+        return session.client(service, config=config)  # type: ignore[call-overload]

@@ -1,0 +1,140 @@
+"""The one tree of errors that dagy_queue raises; every message says what to do next.
+
+    DagyQueueError
+    ├── RequestInvalid            what was asked cannot be launched (lists every problem)
+    ├── SettingsInvalid           a setting is missing or wrong
+    ├── RedisUnavailable          the broker, ledger or result backend cannot be reached
+    ├── AwsError                  an AWS API answered with an error
+    │   ├── AwsUnavailable        no answer: network, endpoint, or a 5xx
+    │   ├── AwsThrottled          a rate limit, in any of its disguises
+    │   ├── AwsCapacity           no room now: capacity, vCPU quota, subnet addresses
+    │   └── AwsRefused            the call is wrong or not allowed, and will stay so
+    ├── FlowNotFound              no such flow or version for this org
+    ├── RunNotFound               no such run
+    ├── BatchNotFound             no such batch
+    ├── RunFailed                 the run ended FAILED; carries its Outcome
+    ├── RunCancelled              the run was cancelled
+    ├── ResultTimeout             the run did not end within the caller's timeout
+    └── LocalStackError           the embedded stack could not start
+
+Errors of botocore are mapped here by ``aws.errors``, errors of redis-py and kombu by ``ledger.errors``: once,
+at the edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+class DagyQueueError(Exception):
+    """Base of all errors of this package."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a request: the field, its value, and what is allowed there."""
+
+    field: str
+    value: Any
+    allowed: str
+
+    def __str__(self) -> str:
+        return f"{self.field} = {_shorten(self.value)}: {self.allowed}"
+
+
+class RequestInvalid(DagyQueueError, ValueError):
+    """A launch request has one or more problems; nothing was published."""
+
+    def __init__(self, problems: Sequence[Problem] | str, what: str = "request") -> None:
+        if isinstance(problems, str):
+            self.problems: tuple[Problem, ...] = ()
+            super().__init__(problems)
+            return
+        self.problems = tuple(problems)
+        lines = "".join(f"\n  - {problem}" for problem in self.problems)
+        count = len(self.problems)
+        super().__init__(
+            f"the {what} has {count} problem{'s' if count != 1 else ''}, nothing was sent:{lines}"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.problems or str(self),)
+
+
+class SettingsInvalid(DagyQueueError):
+    """A setting is missing or has a value that cannot work."""
+
+
+class RedisUnavailable(DagyQueueError):
+    """Redis could not be reached, or refused the operation."""
+
+
+class AwsError(DagyQueueError):
+    """An AWS API call failed. ``code`` is AWS's own error name."""
+
+    def __init__(self, message: str, *, code: str = "", operation: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.operation = operation
+
+
+class AwsUnavailable(AwsError):
+    """AWS (or the local endpoint) gave no usable answer; whether the call took effect is unknown."""
+
+
+class AwsThrottled(AwsError):
+    """AWS refused the call for its rate; it may be repeated later."""
+
+
+class AwsCapacity(AwsError):
+    """ECS has no room for the task now; the launch may be repeated later under a new client token."""
+
+
+class AwsRefused(AwsError):
+    """AWS refused the call for what it asks, and would again."""
+
+
+class FlowNotFound(DagyQueueError):
+    """The registry has no such flow, or no such version of it, for this org."""
+
+
+class RunNotFound(DagyQueueError):
+    """Neither the ledger nor the record knows the run."""
+
+
+class BatchNotFound(DagyQueueError):
+    """The ledger does not know the batch."""
+
+
+class RunFailed(DagyQueueError):
+    """A run ended FAILED.
+
+    ``outcome`` is the plain form of the run's Outcome (kind, summary, detail, resolution, exit_code, ...), so
+    that the error survives Celery's JSON result backend unchanged.
+    """
+
+    def __init__(self, message: str, outcome: Mapping[str, Any] | None = None) -> None:
+        self.outcome = dict(outcome or {})
+        super().__init__(message, self.outcome)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class RunCancelled(DagyQueueError):
+    """The run was cancelled before it could succeed."""
+
+
+class ResultTimeout(DagyQueueError, TimeoutError):
+    """The run or batch goes on, but did not end within the caller's timeout."""
+
+
+class LocalStackError(DagyQueueError):
+    """The embedded stack could not start or stay up."""
+
+
+def _shorten(value: Any, limit: int = 120) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."

@@ -1,0 +1,1 @@
+"""The durable record in DynamoDB: registered flows now, runs and their history with the registry."""

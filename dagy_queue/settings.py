@@ -1,0 +1,210 @@
+"""All settings, in sections, from environment variables; every process of the product starts by reading them.
+
+Two spellings work: ``DAGY_QUEUE__<SECTION>__<KEY>`` for every setting, and the flat ``DAGY_*`` names of Dagy's
+guide for those that have one (:data:`FLAT_NAMES`). The sectioned spelling wins where both are given.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import lru_cache
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from dagy_queue.errors import SettingsInvalid
+
+FLAT_NAMES = {
+    "DAGY_REDIS_URL": "redis.url",
+    "DAGY_ECS_CLUSTER_ARN": "ecs.cluster",
+    "DAGY_ECS_EXECUTION_ROLE_ARN": "ecs.execution_role_arn",
+    "DAGY_ECS_TASK_ROLE_ARN": "ecs.task_role_arn",
+    "DAGY_ECS_WORKER_IMAGE": "ecs.worker_image",
+    "DAGY_ECS_SUBNETS": "ecs.subnets",
+    "DAGY_ECS_SECURITY_GROUPS": "ecs.security_groups",
+    "DAGY_ECS_LOG_GROUP": "ecs.log_group",
+    "DAGY_ARTIFACT_BUCKET": "storage.artifact_bucket",
+    "DAGY_TRACES_BUCKET": "storage.traces_bucket",
+    "DAGY_EVENT_QUEUE_URL": "bridge.queue_url",
+    "AWS_REGION": "aws.region",
+    "AWS_DEFAULT_REGION": "aws.region",
+}
+"""Flat environment names, and the setting each one sets. Where two set the same, the first listed wins."""
+
+
+class Section(BaseModel):
+    """Base of the sections: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RedisSettings(Section):
+    """The broker, the result backend and the ledger: one Redis, one database."""
+
+    url: str = Field(
+        "redis://127.0.0.1:6379/0",
+        description="redis://, rediss:// or sentinel:// URL with a database number",
+    )
+    result_url: str = Field("", description="result backend; empty: the same as url")
+    prefix: str = Field("dagy", description="first part of every ledger key")
+    finished_ttl: int = Field(4 * 3600, gt=0, description="seconds a finished run stays in the ledger")
+    result_expires: int = Field(
+        7 * 86400, gt=0, description="seconds a Celery result and a chord's counters stay"
+    )
+    socket_timeout: float = Field(10.0, gt=0, description="seconds before a Redis call counts as failed")
+
+
+class AwsSettings(Section):
+    """Where AWS is. The endpoint itself is botocore's own AWS_ENDPOINT_URL."""
+
+    region: str = Field("us-east-1", description="AWS region")
+    connect_timeout: float = Field(5.0, gt=0, description="seconds to connect to an AWS endpoint")
+    read_timeout: float = Field(30.0, gt=0, description="seconds to wait for an AWS answer")
+
+
+class EcsSettings(Section):
+    """What a launch needs to know of the ECS cluster."""
+
+    cluster: str = Field("dagy", description="cluster name or ARN")
+    worker_image: str = Field("dagy-worker:latest", description="image that runs Dagy flows")
+    container_name: str = Field("worker", description="name of the container that does the work")
+    family: str = Field(
+        "dagy-worker", description="first part of the families of registered task definitions"
+    )
+    execution_role_arn: str = Field(
+        "", description="task execution role (pulls images, writes logs, reads secrets)"
+    )
+    task_role_arn: str = Field("", description="role of the code inside the container")
+    subnets: tuple[str, ...] = Field((), max_length=16, description="awsvpc subnets, 1 to 16")
+    security_groups: tuple[str, ...] = Field((), max_length=5, description="awsvpc security groups, up to 5")
+    assign_public_ip: bool = Field(False, description="give tasks a public address")
+    platform_version: str = Field("LATEST", description="Fargate platform version")
+    log_group: str = Field("/ecs/dagy-worker", description="CloudWatch log group of the containers")
+    log_stream_prefix: str = Field("dagy", description="awslogs-stream-prefix")
+    cpu: int = Field(256, description="CPU units of a task that does not say")
+    memory: int = Field(512, description="MiB of a task that does not say")
+
+    @field_validator("subnets", "security_groups", mode="before")
+    @classmethod
+    def _split_commas(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            return tuple(json.loads(value))
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+class StorageSettings(Section):
+    """S3: flow artifacts, results and exception traces."""
+
+    artifact_bucket: str = Field("", description="bucket of flow artifacts and results")
+    traces_bucket: str = Field("", description="bucket of exception traces; empty: none are kept")
+    results_prefix: str = Field("results", description="key prefix of result objects")
+
+
+class RecordsSettings(Section):
+    """DynamoDB tables."""
+
+    flows_table: str = Field("DAGY_FLOWS", description="table of registered flows")
+    latest_ttl: float = Field(
+        10.0, ge=0, description="seconds a dispatcher remembers what 'latest' resolved to"
+    )
+
+
+class BridgeSettings(Section):
+    """The event consumer."""
+
+    queue_url: str = Field("", description="SQS queue that the EventBridge rule delivers to")
+    queue_name: str = Field("dagy-task-events", description="queue name, used where queue_url is empty")
+    consumers: int = Field(2, ge=1, le=64, description="parallel receivers in one bridge process")
+    wait_seconds: int = Field(20, ge=0, le=20, description="long poll; SQS allows at most 20 seconds")
+    visibility_timeout: int = Field(
+        60, ge=1, le=43_200, description="seconds a received message stays hidden"
+    )
+
+
+class DispatchSettings(Section):
+    """The dispatcher and its pump."""
+
+    concurrency: int = Field(16, ge=1, description="threads that park and finish runs")
+    launch_threads: int = Field(32, ge=1, description="threads that call RunTask")
+    lease_seconds: float = Field(
+        60.0, gt=0, description="seconds a run may be in submission before it is taken back"
+    )
+    idle_wait_seconds: float = Field(20.0, gt=0, description="longest blocking wait of an idle pump")
+    throttle_delay: float = Field(1.0, gt=0, description="seconds a throttled launch waits, doubled up to 60")
+    visibility_timeout: int = Field(3600, ge=60, description="broker visibility timeout in seconds")
+    expansion_chunk: int = Field(500, ge=1, le=5000, description="shards entered into the ledger at a time")
+
+
+class Settings(BaseSettings):
+    """Every setting of the product. Build it with :func:`load_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="DAGY_QUEUE__",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+        enable_decoding=False,
+    )
+
+    redis: RedisSettings = RedisSettings()
+    aws: AwsSettings = AwsSettings()
+    ecs: EcsSettings = EcsSettings()
+    storage: StorageSettings = StorageSettings()
+    records: RecordsSettings = RecordsSettings()
+    bridge: BridgeSettings = BridgeSettings()
+    dispatch: DispatchSettings = DispatchSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the flat names below the sectioned ones."""
+        return init_settings, env_settings, FlatNames(settings_cls)
+
+
+class FlatNames(PydanticBaseSettingsSource):
+    """Reads the flat names of Dagy's guide."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        """Return nothing for single fields: the whole is built by __call__."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the sections that flat names set."""
+        values: dict[str, Any] = {}
+        for name, path in FLAT_NAMES.items():
+            section, key = path.split(".")
+            if text := os.environ.get(name):
+                values.setdefault(section, {}).setdefault(key, text)
+        return values
+
+
+def load_settings(**sections: Any) -> Settings:
+    """Read the settings from the environment; ``sections`` (as nested dicts) win over it.
+
+    Raises SettingsInvalid naming each wrong setting.
+    """
+    try:
+        return Settings(**sections)
+    except ValidationError as exc:
+        lines = "".join(
+            f"\n  - {'.'.join(str(part) for part in error['loc'])} = {error.get('input')!r}: {error['msg']}"
+            for error in exc.errors()
+        )
+        raise SettingsInvalid(f"settings cannot be used:{lines}") from exc
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """Return the settings of this process, read once."""
+    return load_settings()
