@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
-from typing import Any
 
 from pynamodb.attributes import JSONAttribute, UnicodeAttribute, UTCDateTimeAttribute
 from pynamodb.models import Model
@@ -32,7 +32,7 @@ class FlowModel(Model):
     flow_version = UnicodeAttribute(range_key=True)
     flow_name = UnicodeAttribute()
     org_id = UnicodeAttribute()
-    flow_spec_json = JSONAttribute[dict[str, Any]](default=dict)
+    flow_spec_json = JSONAttribute(default=dict)
     artifact_s3_uri = UnicodeAttribute(default="")
     artifact_sha256 = UnicodeAttribute(default="")
     status = UnicodeAttribute(default="ACTIVE")
@@ -42,13 +42,12 @@ class FlowModel(Model):
 
 def bind_models(settings: Settings) -> None:
     """Point the models at the configured tables and region. The endpoint is AWS_ENDPOINT_URL, as for boto3."""
-    import os
 
     meta = FlowModel.Meta
     meta.table_name = settings.records.flows_table
     meta.region = settings.aws.region  # type: ignore[attr-defined]
     meta.host = os.environ.get("AWS_ENDPOINT_URL_DYNAMODB") or os.environ.get("AWS_ENDPOINT_URL")  # type: ignore[attr-defined]
-    FlowModel._connection = None  # noqa: SLF001 - PynamoDB keeps the connection of the first use
+    FlowModel._connection = None
 
 
 def create_tables(settings: Settings) -> list[str]:
