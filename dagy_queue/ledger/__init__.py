@@ -1,0 +1,24 @@
+"""The ledger: the live state of every run and batch in Redis, changed only by atomic Lua scripts."""
+
+from dagy_queue.ledger.admission import AdmissionLedger, Grant, Granted, Released
+from dagy_queue.ledger.batches import BatchLedger, BatchRecord
+from dagy_queue.ledger.connection import RedisConnection
+from dagy_queue.ledger.phases import Phase, RunStatus
+from dagy_queue.ledger.runs import Cancelled, Continuation, Parked, RunEntry, RunLedger
+
+__all__ = [
+    "AdmissionLedger",
+    "BatchLedger",
+    "BatchRecord",
+    "Cancelled",
+    "Continuation",
+    "Grant",
+    "Granted",
+    "Parked",
+    "Phase",
+    "RedisConnection",
+    "Released",
+    "RunEntry",
+    "RunLedger",
+    "RunStatus",
+]

@@ -1,0 +1,102 @@
+"""The ledger's face for the pump: granting held runs, noting launches, taking back what was not launched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from dagy_queue.ids import AttemptId
+from dagy_queue.ledger.connection import RedisConnection
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grant:
+    """Leave to launch one attempt of one run, for as long as the lease lasts."""
+
+    attempt_id: AttemptId
+    retries: int
+    request: Mapping[str, Any]
+    """The request, or for a shard what differs from its batch's request."""
+    batch_id: str
+    shard: int | None
+    expired: bool
+    """The caller's ``expires`` passed while the run waited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The answer to one call for grants."""
+
+    grants: tuple[Grant, ...]
+    next_due: float | None
+    """Seconds until a delay or a lease runs out; None if none is set."""
+    more: bool
+    """More runs are waiting than were granted."""
+
+
+class Noted(StrEnum):
+    """What the ledger says when a task's ARN is noted."""
+
+    NOTED = "noted"
+    CANCEL = "cancel"
+    STALE = "stale"
+
+
+class Released(StrEnum):
+    """What became of a run whose launch did not happen."""
+
+    HELD = "held"
+    STALE = "stale"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class AdmissionLedger:
+    """The admission queue."""
+
+    def __init__(self, connection: RedisConnection) -> None:
+        self.connection = connection
+
+    def lease(self, most: int, lease_seconds: float) -> Granted:
+        """Take up to ``most`` runs, in rotation over the orgs; each is ours for ``lease_seconds``."""
+        grants, next_due, more = self.connection.run("lease", most, int(lease_seconds * 1000))
+        return Granted(tuple(_grant(*g) for g in grants), None if next_due < 0 else next_due / 1000, bool(more))
+
+    def wait(self, seconds: float) -> None:
+        """Block until there is something to lease, or ``seconds`` have passed."""
+        with self.connection.errors():
+            self.connection.blocking_client.blpop([self.connection.key("wake")], timeout=max(seconds, 0.01))
+
+    def wake(self) -> None:
+        """Wake one waiting pump."""
+        with self.connection.errors():
+            self.connection.client.lpush(self.connection.key("wake"), "1")
+
+    def launched(self, attempt_id: AttemptId, task_arn: str) -> Noted:
+        """Note the ECS task of an attempt."""
+        return Noted(self.connection.run("launched", attempt_id.run_id, attempt_id.attempt, task_arn))
+
+    def release(
+        self, attempt_id: AttemptId, *, delay: float, new_attempt: bool, give_up_after: float, reason: str
+    ) -> Released:
+        """Hold a run again, for ``delay`` seconds, after a launch that did not happen.
+
+        ``new_attempt`` asks for a new client token (a placement failure is replayed under the old one).
+        """
+        numbers = (int(delay * 1000), int(new_attempt), int(give_up_after * 1000), reason)
+        return Released(self.connection.run("release", attempt_id.run_id, attempt_id.attempt, *numbers))
+
+
+def _grant(run_id: str, attempt: str, retries: str, request: str, *rest: str) -> Grant:
+    batch_id, shard, expired = rest
+    return Grant(
+        attempt_id=AttemptId(run_id, int(attempt)),
+        retries=int(retries),
+        request=json.loads(request) if request else {},
+        batch_id=batch_id,
+        shard=int(shard) if shard else None,
+        expired=expired == "1",
+    )

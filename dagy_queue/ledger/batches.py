@@ -1,0 +1,134 @@
+"""The ledger's face for batches: publishing a fan-out, expanding it in chunks, counting its shards by phase."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from dagy_queue.errors import BatchNotFound
+from dagy_queue.ledger.connection import RedisConnection
+from dagy_queue.ledger.phases import Phase
+from dagy_queue.ledger.runs import Continuation, Place
+
+SPEC_CHUNK = 500
+"""Shards kept together in one element of a batch's spec."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BatchRecord:
+    """What was asked of a batch and how far its expansion is."""
+
+    batch_id: str
+    total: int
+    expanded: int
+    correlation_id: str
+    callback_id: str
+    request: Mapping[str, Any]
+    callback: Mapping[str, Any]
+    created_at: datetime
+
+
+class BatchLedger:
+    """Batches in the ledger."""
+
+    def __init__(self, connection: RedisConnection) -> None:
+        self.connection = connection
+
+    def publish(
+        self,
+        batch_id: str,
+        message: Continuation,
+        *,
+        deltas: Sequence[Mapping[str, Any]],
+        fields: Mapping[str, str],
+    ) -> bool:
+        """Enter a batch, its shards' deltas and its message, and send the message: one transaction.
+
+        Returns False if the ledger has the batch already.
+        """
+        chunks = [
+            json.dumps(list(deltas[start : start + SPEC_CHUNK]), separators=(",", ":"))
+            for start in range(0, len(deltas), SPEC_CHUNK)
+        ]
+        flat = [part for pair in {**fields, "total": str(len(deltas))}.items() for part in pair]
+        args = (batch_id, message.list_key, message.message, len(chunks), *chunks, *flat)
+        return bool(self.connection.run("publish_batch", *args))
+
+    def prepare(self, batch_id: str, template: Continuation, place: Place) -> None:
+        """Store what all shards share: the template of their continuation and their place in the queue."""
+        fields = {
+            "template": template.message,
+            "queue": template.list_key,
+            "pool": place.pool,
+            "org": place.org,
+            "priority": str(place.priority),
+        }
+        with self.connection.errors():
+            self.connection.client.hset(self._key(batch_id), mapping=fields)  # type: ignore[arg-type]
+
+    def spec_chunks(self, batch_id: str, first: int) -> Iterator[list[dict[str, Any]]]:
+        """Yield the deltas of the shards from index ``first`` on, a chunk at a time."""
+        position = first // SPEC_CHUNK
+        while True:
+            with self.connection.errors():
+                text = self.connection.client.lindex(self._key(batch_id, "spec"), position)
+            if text is None:
+                return
+            chunk = json.loads(text)
+            yield chunk[first % SPEC_CHUNK :] if position == first // SPEC_CHUNK else chunk
+            position += 1
+
+    def enter_shards(self, batch_id: str, first: int, shards: Sequence[tuple[str, Mapping[str, Any]]]) -> int:
+        """Enter a chunk of shards as (run id, delta); returns how many shards of the batch are entered by now."""
+        flat = [
+            part
+            for run_id, delta in shards
+            for part in (run_id, json.dumps(delta, separators=(",", ":")) if delta else "")
+        ]
+        return int(self.connection.run("expand", batch_id, first, *flat))
+
+    def expanded(self, batch_id: str) -> None:
+        """Drop what only the expansion needed."""
+        with self.connection.errors():
+            pipeline = self.connection.client.pipeline(transaction=True)
+            pipeline.hdel(self._key(batch_id), "published")
+            pipeline.zrem(self.connection.key("published_batches"), batch_id)
+            pipeline.delete(self._key(batch_id, "spec"))
+            pipeline.execute()
+
+    def get(self, batch_id: str) -> BatchRecord:
+        """Return a batch. Raises BatchNotFound."""
+        with self.connection.errors():
+            fields: dict[str, str] = self.connection.client.hgetall(self._key(batch_id))  # type: ignore[assignment]
+        if "request" not in fields:
+            raise BatchNotFound(f"batch {batch_id!r} is not in the ledger of this Redis")
+        return BatchRecord(
+            batch_id=batch_id,
+            total=int(fields["total"]),
+            expanded=int(fields.get("expanded", 0)),
+            correlation_id=fields["correlation"],
+            callback_id=fields["callback_id"],
+            request=json.loads(fields["request"]),
+            callback=json.loads(fields["callback"]),
+            created_at=datetime.fromtimestamp(int(fields["created"]) / 1000, UTC),
+        )
+
+    def counts(self, batch_id: str) -> dict[Phase, int]:
+        """Return how many shards are in each phase; those not expanded yet count as QUEUED. O(1)."""
+        with self.connection.errors():
+            pipeline = self.connection.client.pipeline(transaction=True)
+            pipeline.hget(self._key(batch_id), "total")
+            pipeline.hgetall(self._key(batch_id, "counts"))
+            total, counts = pipeline.execute()
+        if total is None:
+            raise BatchNotFound(f"batch {batch_id!r} is not in the ledger of this Redis")
+        by_phase = {Phase(name): int(n) for name, n in counts.items() if int(n)}
+        if waiting := int(total) - sum(by_phase.values()):
+            by_phase[Phase.QUEUED] = waiting
+        return by_phase
+
+    def _key(self, batch_id: str, *parts: str) -> str:
+        return ":".join((self.connection.key("batch", batch_id), *parts))

@@ -1,0 +1,21 @@
+-- The Celery task has its result: the run is over. ARGV: run id, attempt, final status, seconds to keep the entry.
+-- The last shard of a batch lets the batch expire as well. Returns 1, or 0 if the run is not stopped at that attempt.
+local id, ttl = ARGV[1], ARGV[4]
+local key = run_key(id)
+local found = redis.call('HMGET', key, 'phase', 'attempt', 'batch')
+if found[1] ~= 'STOPPED' or found[2] ~= ARGV[2] then return 0 end
+set_phase(id, ARGV[3])
+redis.call('HDEL', key, 'message', 'queue')
+redis.call('EXPIRE', key, ttl)
+if found[3] then
+  local batch = batch_key(found[3])
+  local over = 0
+  for _, n in ipairs(redis.call('HMGET', batch .. ':counts', 'SUCCEEDED', 'FAILED', 'CANCELLED')) do
+    over = over + tonumber(n or '0')
+  end
+  if over >= tonumber(redis.call('HGET', batch, 'total')) then
+    redis.call('EXPIRE', batch, ttl)
+    redis.call('EXPIRE', batch .. ':counts', ttl)
+  end
+end
+return 1

@@ -1,0 +1,16 @@
+-- Note the ECS task of an attempt. ARGV: run id, attempt, task ARN.
+-- Returns 'noted', 'cancel' (the caller must stop the task), or 'stale' (the run is beyond this attempt).
+local id, attempt, arn = ARGV[1], ARGV[2], ARGV[3]
+local key = run_key(id)
+local found = redis.call('HMGET', key, 'phase', 'attempt', 'cancel')
+if found[2] ~= attempt then return 'stale' end
+if TERMINAL[found[1]] or found[1] == 'STOPPED' then
+  redis.call('HSETNX', key, 'arn', arn)
+  return 'noted'
+end
+redis.call('HSET', key, 'arn', arn)
+if found[1] == 'SUBMITTING' or found[1] == 'HELD' then
+  leave_queues(id)
+  set_phase(id, 'SUBMITTED')
+end
+return found[3] and 'cancel' or 'noted'

@@ -1,0 +1,14 @@
+-- Apply a state change that is not the end. ARGV: run id, attempt, version, phase ('' = keep), task ARN.
+-- Returns 'applied', 'unknown' or 'stale'.
+local id, attempt, version, phase, arn = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
+local key = run_key(id)
+local found = redis.call('HMGET', key, 'phase', 'attempt', 'version', 'arn')
+if not found[1] then return 'unknown' end
+if found[2] ~= attempt or not (IN_FLIGHT[found[1]] or found[1] == 'HELD') then return 'stale' end
+if found[4] and found[4] ~= arn then return 'stale' end
+if found[3] and tonumber(found[3]) >= version then return 'stale' end
+redis.call('HSET', key, 'version', version, 'arn', arn)
+-- The task exists, whatever became of the dispatcher that asked for it.
+if found[1] == 'SUBMITTING' or found[1] == 'HELD' then leave_queues(id) end
+if phase ~= '' then set_phase(id, phase) end
+return 'applied'

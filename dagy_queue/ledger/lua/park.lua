@@ -1,0 +1,23 @@
+-- The first pass: put the run in the admission queue with its continuation. ARGV: run id, request, continuation,
+-- broker list of the continuation, pool, org, priority, seconds until it expires ('' = never), then field/value pairs.
+-- Returns what was found: 'parked', 'cancelled', or the phase of a run that is beyond its first pass.
+local id = ARGV[1]
+local key = run_key(id)
+local found = redis.call('HMGET', key, 'phase', 'cancel')
+if found[1] and found[1] ~= 'QUEUED' then return found[1] end
+local now = now_ms()
+if not found[1] then redis.call('HSET', key, 'phase', 'QUEUED', 'attempt', 0, 'created', now, 'at', now) end
+redis.call('HDEL', key, 'published')
+redis.call('ZREM', P .. ':published', id)
+redis.call('HSET', key, 'request', ARGV[2], 'message', ARGV[3], 'queue', ARGV[4], 'pool', ARGV[5], 'org', ARGV[6],
+  'priority', ARGV[7])
+if ARGV[8] ~= '' then redis.call('HSET', key, 'expires', now + math.floor(tonumber(ARGV[8]) * 1000)) end
+for i = 9, #ARGV, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
+if found[2] then
+  set_phase(id, 'STOPPED')
+  return 'cancelled'
+end
+set_phase(id, 'HELD')
+enter_lane(id, false)
+wake()
+return 'parked'

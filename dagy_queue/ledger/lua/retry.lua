@@ -1,0 +1,13 @@
+-- Begin the next attempt of a stopped run. ARGV: run id, attempt that ended, delay in milliseconds.
+-- Returns the number of the new attempt, or -1 if the run is not stopped at that attempt.
+local id, attempt = ARGV[1], ARGV[2]
+local key = run_key(id)
+local found = redis.call('HMGET', key, 'phase', 'attempt', 'cancel')
+if found[1] ~= 'STOPPED' or found[2] ~= attempt or found[3] then return -1 end
+redis.call('HDEL', key, 'completion', 'arn', 'version', 'refused', 'refusals', 'refusal')
+redis.call('HINCRBY', key, 'retries', 1)
+local next_attempt = redis.call('HINCRBY', key, 'attempt', 1)
+set_phase(id, 'RETRYING')
+redis.call('ZADD', P .. ':delayed', now_ms() + tonumber(ARGV[3]), id)
+wake()
+return next_attempt

@@ -1,0 +1,244 @@
+"""The ledger's face for single runs: entering, parking, observing, completing, finishing, cancelling, reading.
+
+Producers enter runs, dispatchers park and finish them, the bridge observes and completes them. Every method is one
+Lua script, a compare-and-set on phase and attempt, so each may be called twice, late, or out of order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from dagy_queue.errors import RunNotFound
+from dagy_queue.ids import AttemptId
+from dagy_queue.ledger.connection import RedisConnection
+from dagy_queue.ledger.phases import Phase, RunStatus
+
+
+class Parked(StrEnum):
+    """What the first pass of a run found."""
+
+    PARKED = "parked"
+    CANCELLED = "cancelled"
+    BEYOND = "beyond"
+    """The run had been parked before: this pass is a redelivery."""
+
+
+class Applied(StrEnum):
+    """What became of an event or a completion."""
+
+    APPLIED = "applied"
+    RESUMED = "resumed"
+    UNKNOWN = "unknown"
+    STALE = "stale"
+
+
+class Cancelled(StrEnum):
+    """What a request to cancel found; see ``lua/cancel.lua``."""
+
+    UNKNOWN = "unknown"
+    FINISHED = "finished"
+    ALREADY = "already"
+    QUEUED = "queued"
+    DROPPED = "dropped"
+    SUBMITTING = "submitting"
+    STOP = "stop"
+    RUNNING = "running"
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """A rendered Celery message with blanks for id, attempt and retries, and the broker list it goes to."""
+
+    list_key: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a run waits: its pool (cluster and capacity type), its org's lane, and its priority (0 first)."""
+
+    pool: str
+    org: str
+    priority: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunEntry:
+    """What the ledger knows of a run."""
+
+    run_id: str
+    phase: Phase
+    attempt: int
+    retries: int
+    org_id: str
+    flow_name: str
+    correlation_id: str
+    batch_id: str
+    shard: int | None
+    task_arn: str
+    created_at: datetime
+    changed_at: datetime
+    completion: Mapping[str, Any] | None
+    cancel_reason: str
+    refusal: str
+
+    @property
+    def status(self) -> RunStatus:
+        """The public status."""
+        return self.phase.status
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Observation:
+    """One ECS event, reduced to what the ledger compares and keeps. ``completion`` is set when the task stopped."""
+
+    attempt_id: AttemptId
+    version: int
+    task_arn: str
+    phase: Phase | None = None
+    completion: Mapping[str, Any] | None = None
+
+
+class RunLedger:
+    """Runs in the ledger."""
+
+    def __init__(self, connection: RedisConnection) -> None:
+        self.connection = connection
+
+    def publish(self, run_id: str, message: Continuation, *, push: bool, about: Mapping[str, str]) -> bool:
+        """Enter a run with its message; with ``push``, send the message in the same transaction.
+
+        Returns False if the ledger has the run already (nothing is sent then).
+        """
+        list_key = message.list_key if push else ""
+        return bool(self.connection.run("publish", run_id, list_key, message.message, *_flat(about)))
+
+    def park(
+        self,
+        run_id: str,
+        *,
+        request: Mapping[str, Any],
+        continuation: Continuation,
+        place: Place,
+        expires_in: float | None,
+        about: Mapping[str, str],
+    ) -> Parked:
+        """Record the first pass: the continuation and the place in the admission queue, in one step."""
+        found = self.connection.run(
+            "park",
+            run_id,
+            json.dumps(request, separators=(",", ":")),
+            continuation.message,
+            continuation.list_key,
+            place.pool,
+            place.org,
+            place.priority,
+            "" if expires_in is None else expires_in,
+            *_flat(about),
+        )
+        return Parked(found) if found in ("parked", "cancelled") else Parked.BEYOND
+
+    def apply(self, observations: Sequence[Observation]) -> list[Applied]:
+        """Apply events, in one round trip; the answers are in the same order."""
+        return [Applied(answer) for answer in self.connection.run_many([_call(o) for o in observations])]
+
+    def complete(self, attempt_id: AttemptId, completion: Mapping[str, Any], task_arn: str = "") -> Applied:
+        """End an attempt for a reason other than an event, and resume its parked task."""
+        end = Observation(attempt_id=attempt_id, version=0, task_arn=task_arn, completion=completion)
+        return self.apply([end])[0]
+
+    def retry(self, attempt_id: AttemptId, delay: float) -> int | None:
+        """Begin the next attempt in ``delay`` seconds; None if the run isn't stopped at this attempt."""
+        number = int(self.connection.run("retry", attempt_id.run_id, attempt_id.attempt, int(delay * 1000)))
+        return None if number < 0 else number
+
+    def postpone(self, attempt_id: AttemptId, delay: float, at_most: int) -> bool:
+        """Resume a stopped run again in ``delay`` seconds, unless that happened ``at_most`` times already."""
+        args = (attempt_id.run_id, attempt_id.attempt, int(delay * 1000), at_most)
+        return bool(self.connection.run("postpone", *args))
+
+    def finish(self, attempt_id: AttemptId, status: RunStatus) -> bool:
+        """Record that the Celery task has its result; the entry expires after ``finished_ttl``."""
+        ttl = self.connection.settings.finished_ttl
+        return bool(self.connection.run("finish", attempt_id.run_id, attempt_id.attempt, status.value, ttl))
+
+    def cancel(
+        self, run_id: str, reason: str, completion: Mapping[str, Any], *, waiting_only: bool = False
+    ) -> tuple[Cancelled, str]:
+        """Ask for a run to end. Returns what was found and, where a task must be stopped, its ARN."""
+        args = (run_id, reason, json.dumps(completion), int(waiting_only))
+        what, arn = self.connection.run("cancel", *args)
+        return Cancelled(what), arn
+
+    def get(self, run_id: str) -> RunEntry:
+        """Return what is known of a run. Raises RunNotFound."""
+        with self.connection.errors():
+            fields: dict[str, str] = self.connection.client.hgetall(self._key(run_id))  # type: ignore[assignment]
+            if not fields:
+                raise RunNotFound(
+                    f"run {run_id!r} is not in the ledger: it was never published to this Redis, or it ended more "
+                    f"than {self.connection.settings.finished_ttl} seconds ago"
+                )
+            shared: dict[str, str] = {}
+            if batch := fields.get("batch"):
+                names = ("org", "flow", "correlation")
+                values = self.connection.client.hmget(self.connection.key("batch", batch), names)
+                shared = {k: str(v) for k, v in zip(names, values, strict=True) if v}
+        return _entry(run_id, fields, shared)
+
+    def completion(self, run_id: str) -> tuple[str, int, dict[str, Any] | None, str]:
+        """Return (phase, attempt, completion, cancel reason) of a run; the phase is '' if it is unknown."""
+        with self.connection.errors():
+            names = ("phase", "attempt", "completion", "cancel")
+            phase, attempt, text, cancel = self.connection.client.hmget(self._key(run_id), names)
+        return str(phase or ""), int(attempt or 0), json.loads(text) if text else None, str(cancel or "")
+
+    def _key(self, run_id: str) -> str:
+        return self.connection.key("run", run_id)
+
+
+def _flat(about: Mapping[str, str]) -> list[str]:
+    return [part for pair in about.items() for part in pair if pair[1] != ""]
+
+
+def _call(observation: Observation) -> tuple[str, Sequence[Any]]:
+    run_id, attempt = observation.attempt_id.run_id, observation.attempt_id.attempt
+    if observation.completion is not None:
+        text = json.dumps(observation.completion, separators=(",", ":"))
+        return "complete", (run_id, attempt, observation.version, text, observation.task_arn)
+    phase = observation.phase or ""
+    return "observe", (run_id, attempt, observation.version, phase, observation.task_arn)
+
+
+def _entry(run_id: str, fields: Mapping[str, str], shared: Mapping[str, str]) -> RunEntry:
+    shard = fields.get("shard")
+    correlation = fields.get("correlation", "")
+    if not correlation and shared.get("correlation"):
+        correlation = f"{shared['correlation']}:{shard}"
+    completion = fields.get("completion")
+    return RunEntry(
+        run_id=run_id,
+        phase=Phase(fields["phase"]),
+        attempt=int(fields.get("attempt", 0)),
+        retries=int(fields.get("retries", 0)),
+        org_id=fields.get("org") or shared.get("org", ""),
+        flow_name=fields.get("flow") or shared.get("flow", ""),
+        correlation_id=correlation,
+        batch_id=fields.get("batch", ""),
+        shard=int(shard) if shard is not None else None,
+        task_arn=fields.get("arn", ""),
+        created_at=_time(fields["created"]),
+        changed_at=_time(fields["at"]),
+        completion=json.loads(completion) if completion else None,
+        cancel_reason=fields.get("cancel", ""),
+        refusal=fields.get("refusal", ""),
+    )
+
+
+def _time(milliseconds: str) -> datetime:
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)

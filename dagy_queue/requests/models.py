@@ -1,0 +1,180 @@
+"""The request models: one run of a flow, or of any container. Producers build them, dispatchers read them back.
+
+A request is checked when it is built; :func:`read_request` and :func:`parse_request` report every problem at once
+as RequestInvalid.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from dagy.contract import Env
+from dagy_queue.errors import Problem, RequestInvalid
+from dagy_queue.requests.json_values import json_problems
+from dagy_queue.requests.sizes import MAX_EPHEMERAL_GIB, MIN_EPHEMERAL_GIB, size_problem
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CORRELATION = re.compile(r"[\x21-\x7e]{1,200}")
+_RESERVED_ENV = frozenset({Env.TASK_NAME, Env.TASK_NUM})
+
+
+def _allowed(text: str) -> PydanticCustomError:
+    return PydanticCustomError("allowed", "{allowed}", {"allowed": text})
+
+
+class RunRequest(BaseModel):
+    """What every run has, whatever its container does."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    org_id: str = Field(description="who the run belongs to; every read is scoped by it")
+    correlation_id: str = Field("", description="trace id; empty: one is made. Shards get <id>:<index>")
+    environment: str = Field("", description="develop, staging, production or a name of yours")
+    trigger_source: str = Field("", description="what caused the run, for the audit trail")
+    triggered_by: str = Field("", description="who caused the run, for the audit trail")
+    cpu: int | None = Field(None, description="CPU units, 1024 = 1 vCPU")
+    memory: int | None = Field(None, description="MiB")
+    ephemeral_storage_gib: int | None = Field(None, description="GiB of /tmp, 21 to 200")
+    extra_env_vars: dict[str, str] = Field(default_factory=dict, description="environment of the container")
+    metadata: dict[str, Any] = Field(default_factory=dict, description="yours; kept with the run, not sent")
+    max_retries: int = Field(0, ge=0, le=100, description="attempts after a failure of the code itself")
+    retry_delay: float = Field(10.0, ge=0, le=86_400, description="seconds before the first retry; doubles each time")
+    priority: int = Field(0, ge=0, le=9, description="0 goes first, as on Celery's Redis transport")
+
+    @property
+    def label(self) -> str:
+        """A short name for people."""
+        raise NotImplementedError
+
+    @field_validator("org_id")
+    @classmethod
+    def _check_org(cls, value: str) -> str:
+        return _check_name(value, "org_id")
+
+    @field_validator("correlation_id")
+    @classmethod
+    def _check_correlation(cls, value: str) -> str:
+        if value and not _CORRELATION.fullmatch(value):
+            raise _allowed("1 to 200 printable ASCII characters without spaces")
+        return value
+
+    @field_validator("ephemeral_storage_gib")
+    @classmethod
+    def _check_storage(cls, value: int | None) -> int | None:
+        if value is not None and not MIN_EPHEMERAL_GIB <= value <= MAX_EPHEMERAL_GIB:
+            raise _allowed(f"{MIN_EPHEMERAL_GIB} to {MAX_EPHEMERAL_GIB} GiB, or leave it out for 20")
+        return value
+
+    @field_validator("extra_env_vars")
+    @classmethod
+    def _check_env(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            if name.startswith("DAGY_") or name in _RESERVED_ENV:
+                raise _allowed(f"{name} is reserved: names that start with DAGY_, and TASK_NAME and TASK_NUM, are ours")
+            if not _ENV_NAME.fullmatch(name):
+                raise _allowed(f"{name!r}: letters, digits and underscores, not starting with a digit")
+        return value
+
+    @field_validator("metadata")
+    @classmethod
+    def _check_metadata(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return _check_json(value, "metadata")
+
+    @model_validator(mode="after")
+    def _check_size(self) -> RunRequest:
+        if (self.cpu is None) != (self.memory is None):
+            raise _allowed("give cpu and memory together, or neither")
+        if self.cpu is not None and self.memory is not None and (problem := size_problem(self.cpu, self.memory)):
+            raise _allowed(f"cpu {self.cpu} with memory {self.memory}: {problem}")
+        return self
+
+
+class LaunchRequest(RunRequest):
+    """One run of a Dagy flow. ``DagLaunchRequest`` is the same class under the guide's name."""
+
+    kind: Literal["flow"] = "flow"
+    flow_name: str = Field(description="name the flow was registered under")
+    flow_version: str = Field("latest", description="version; latest is resolved when the run is launched")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="the flow's parameters, JSON values")
+
+    @property
+    def label(self) -> str:
+        """Flow and version."""
+        return f"{self.flow_name}@{self.flow_version}"
+
+    @field_validator("flow_name", "flow_version")
+    @classmethod
+    def _check_flow(cls, value: str) -> str:
+        return _check_name(value, "name")
+
+    @field_validator("parameters")
+    @classmethod
+    def _check_parameters(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return _check_json(value, "parameters")
+
+
+class ContainerRequest(RunRequest):
+    """One run of any image; it succeeds if its container exits with 0."""
+
+    kind: Literal["container"] = "container"
+    image: str = Field(min_length=1, description="image URI")
+    command: tuple[str, ...] = Field((), description="replaces the image's command")
+
+    @property
+    def label(self) -> str:
+        """The image's name without its registry."""
+        return self.image.rpartition("/")[2]
+
+
+AnyRequest = Annotated[LaunchRequest | ContainerRequest, Field(discriminator="kind")]
+_ANY: TypeAdapter[LaunchRequest | ContainerRequest] = TypeAdapter(AnyRequest)
+
+
+def parse_request(values: Mapping[str, Any], model: type[RunRequest] = LaunchRequest) -> RunRequest:
+    """Build a request from a caller's values. Raises RequestInvalid listing every problem."""
+    try:
+        return model(**values)
+    except ValidationError as exc:
+        raise RequestInvalid(problems_of(exc)) from exc
+
+
+def read_request(values: Mapping[str, Any]) -> LaunchRequest | ContainerRequest:
+    """Read a request back from its JSON form. Raises RequestInvalid."""
+    try:
+        return _ANY.validate_python({"kind": "flow", **values})
+    except ValidationError as exc:
+        raise RequestInvalid(problems_of(exc)) from exc
+
+
+def problems_of(error: ValidationError) -> list[Problem]:
+    """Return the problems of a failed validation in the form our errors have."""
+    return [_problem(item) for item in error.errors(include_url=False)]
+
+
+def _problem(item: Any) -> Problem:
+    path = [str(part) for part in item["loc"] if part not in ("flow", "container")]
+    if item["type"] == "missing":
+        return Problem(".".join(path), None, "required")
+    if item["type"] == "extra_forbidden":
+        return Problem(".".join(path), item["input"], "no such field")
+    value = item["input"] if path else "…"
+    return Problem(".".join(path) or "size", value, item["msg"])
+
+
+def _check_name(value: str, what: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise _allowed(f"a {what} has 1 to 128 letters, digits, '.', '_' or '-', and starts with a letter or digit")
+    return value
+
+
+def _check_json(value: dict[str, Any], path: str) -> dict[str, Any]:
+    problems = list(json_problems(value, path))
+    if problems:
+        raise _allowed("; ".join(str(p) for p in problems[:5]))
+    return value
