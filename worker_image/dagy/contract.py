@@ -117,9 +117,7 @@ class RunReport:
 
     def to_json(self) -> str:
         """Return the document, compact. The result must already be JSON (see ``dagy_worker.report``)."""
-        return _compact(
-            {k: v for k, v in asdict(self).items() if v not in ("", {}) and (v is not None or k == "result")}
-        )
+        return _compact({k: v for k, v in asdict(self).items() if k == "result" or v not in ("", {}, None)})
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -145,9 +143,7 @@ def _read(text: str, cls: type, name: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ContractError(f"{name}: expected an object, got {type(document).__name__}")
     if document.get("schema") != SCHEMA:
-        raise ContractError(
-            f"{name}: schema {document.get('schema')!r} is not supported; this side reads {SCHEMA}"
-        )
+        raise ContractError(f"{name}: schema {document.get('schema')!r} is not supported; this side reads {SCHEMA}")
     known = {f.name: f for f in fields(cls)}
     required = {n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING}
     missing = sorted(required - document.keys())
