@@ -1,0 +1,110 @@
+"""Child processes of the local stack: tied to this process, with their output in a file, stopped for certain.
+
+A child gets a session of its own, so that Ctrl-C in the terminal reaches only us and children stop in our order. It
+is started from one thread that lives as long as this process, because Linux ties "parent died" to the thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from dagy_queue.errors import LocalStackError
+
+TETHER = Path(__file__).with_name("tether.py")
+
+
+class Child:
+    """One running command. ``name`` is for people; ``log`` is where its output goes."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        stop_seconds: float = 10.0,
+    ) -> None:
+        self.name = name
+        self.log = log
+        self._stop_seconds = stop_seconds
+        self._process = _start(command, log, environment)
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is also the id of the child's process group."""
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """Return the exit code, None while the child runs."""
+        return self._process.poll()
+
+    def stop(self) -> None:
+        """End the child: SIGTERM, and SIGKILL for what is left after its time."""
+        if self.poll() is None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(self._stop_seconds)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the child and everything it started, at once."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def wait_until(self, ready: Callable[[], bool], seconds: float, what: str) -> None:
+        """Wait until ``ready`` is true. Raises LocalStackError with the last output if child or time end first."""
+        deadline = time.monotonic() + seconds
+        while not ready():
+            code = self.poll()
+            if code is not None:
+                raise LocalStackError(f"{self.name} ended with exit code {code} before {what}{self.tail()}")
+            if time.monotonic() > deadline:
+                raise LocalStackError(f"{self.name}: not {what} after {seconds:g} s{self.tail()}")
+            time.sleep(0.02)
+
+    def tail(self, lines: int = 15) -> str:
+        """Return the last lines of output, for a message."""
+        try:
+            found = self.log.read_text(errors="replace").splitlines()[-lines:]
+        except OSError:
+            found = []
+        return "".join(f"\n  {line}" for line in found) + f"\n(all of it: {self.log})"
+
+
+def _start(command: Sequence[str], log: Path, environment: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    tethered = [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), str(int(signal.SIGTERM)), *command]
+    with log.open("ab") as output:
+        options: dict[str, Any] = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": output,
+            "stderr": subprocess.STDOUT,
+            "env": dict(environment) if environment is not None else None,
+            "start_new_session": True,
+        }
+        try:
+            return _starter(os.getpid()).submit(_popen, tethered, options).result()
+        except OSError as exc:
+            raise LocalStackError(f"cannot start {command[0]}: {exc}") from exc
+
+
+def _popen(command: list[str], options: dict[str, Any]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, **options)  # noqa: S603
+
+
+@lru_cache(maxsize=1)
+def _starter(pid: int) -> ThreadPoolExecutor:  # noqa: ARG001
+    """Return the thread that starts children; a forked process gets one of its own."""
+    return ThreadPoolExecutor(1, thread_name_prefix="dagy-children")

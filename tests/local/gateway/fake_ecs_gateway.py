@@ -1,0 +1,36 @@
+"""Runs the real gateway process with a tiny ECS: it echoes, refuses, drops answers and emits events on demand."""
+
+import dagy_queue.local.ecs as local_ecs
+from dagy_queue.local.gateway import server
+from dagy_queue.local.ports import AwsError, LogLine
+
+DroppedAnswer = getattr(local_ecs, "DroppedAnswer", None) or type("DroppedAnswer", (Exception,), {})
+local_ecs.DroppedAnswer = DroppedAnswer
+
+
+class FakeEcs:
+    def __init__(self, options, base_url, *, events, logs, secrets):
+        self.base_url = base_url
+        self.events, self.logs, self.secrets = events, logs, secrets
+
+    async def call(self, operation, request):
+        if operation == "DescribeClusters":
+            return {
+                "clusters": [{"clusterName": name, "status": "ACTIVE"} for name in request["clusters"]],
+                "failures": [],
+            }
+        if operation == "ListTasks":
+            raise DroppedAnswer
+        raise AwsError("ConflictException", "token used", fields={"resourceIds": ["arn:one"]})
+
+    async def admin(self, action, body):
+        if action == "log":
+            await self.logs.write_lines(body["group"], body["stream"], [LogLine(**line) for line in body["lines"]])
+            return {}
+        if action == "secret":
+            return {"value": await self.secrets.resolve(body["value_from"])}
+        return {"action": action, **body}
+
+
+if __name__ == "__main__":
+    server.main(build_ecs=FakeEcs)
