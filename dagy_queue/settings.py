@@ -50,9 +50,7 @@ class RedisSettings(Section):
     result_url: str = Field("", description="result backend; empty: the same as url")
     prefix: str = Field("dagy", description="first part of every ledger key")
     finished_ttl: int = Field(4 * 3600, gt=0, description="seconds a finished run stays in the ledger")
-    result_expires: int = Field(
-        7 * 86400, gt=0, description="seconds a Celery result and a chord's counters stay"
-    )
+    result_expires: int = Field(7 * 86400, gt=0, description="seconds a Celery result and a chord's counters stay")
     socket_timeout: float = Field(10.0, gt=0, description="seconds before a Redis call counts as failed")
 
 
@@ -70,12 +68,8 @@ class EcsSettings(Section):
     cluster: str = Field("dagy", description="cluster name or ARN")
     worker_image: str = Field("dagy-worker:latest", description="image that runs Dagy flows")
     container_name: str = Field("worker", description="name of the container that does the work")
-    family: str = Field(
-        "dagy-worker", description="first part of the families of registered task definitions"
-    )
-    execution_role_arn: str = Field(
-        "", description="task execution role (pulls images, writes logs, reads secrets)"
-    )
+    family: str = Field("dagy-worker", description="first part of the families of registered task definitions")
+    execution_role_arn: str = Field("", description="task execution role (pulls images, writes logs, reads secrets)")
     task_role_arn: str = Field("", description="role of the code inside the container")
     subnets: tuple[str, ...] = Field((), max_length=16, description="awsvpc subnets, 1 to 16")
     security_groups: tuple[str, ...] = Field((), max_length=5, description="awsvpc security groups, up to 5")
@@ -108,9 +102,7 @@ class RecordsSettings(Section):
     """DynamoDB tables."""
 
     flows_table: str = Field("DAGY_FLOWS", description="table of registered flows")
-    latest_ttl: float = Field(
-        10.0, ge=0, description="seconds a dispatcher remembers what 'latest' resolved to"
-    )
+    latest_ttl: float = Field(10.0, ge=0, description="seconds a dispatcher remembers what 'latest' resolved to")
 
 
 class BridgeSettings(Section):
@@ -120,9 +112,7 @@ class BridgeSettings(Section):
     queue_name: str = Field("dagy-task-events", description="queue name, used where queue_url is empty")
     consumers: int = Field(2, ge=1, le=64, description="parallel receivers in one bridge process")
     wait_seconds: int = Field(20, ge=0, le=20, description="long poll; SQS allows at most 20 seconds")
-    visibility_timeout: int = Field(
-        60, ge=1, le=43_200, description="seconds a received message stays hidden"
-    )
+    visibility_timeout: int = Field(60, ge=1, le=43_200, description="seconds a received message stays hidden")
 
 
 class DispatchSettings(Section):
@@ -130,12 +120,11 @@ class DispatchSettings(Section):
 
     concurrency: int = Field(16, ge=1, description="threads that park and finish runs")
     launch_threads: int = Field(32, ge=1, description="threads that call RunTask")
-    lease_seconds: float = Field(
-        60.0, gt=0, description="seconds a run may be in submission before it is taken back"
-    )
+    lease_seconds: float = Field(60.0, gt=0, description="seconds a run may be in submission before it is taken back")
     idle_wait_seconds: float = Field(20.0, gt=0, description="longest blocking wait of an idle pump")
     throttle_delay: float = Field(1.0, gt=0, description="seconds a throttled launch waits, doubled up to 60")
     visibility_timeout: int = Field(3600, ge=60, description="broker visibility timeout in seconds")
+    start_timeout: float = Field(3600.0, gt=0, description="seconds after which a launch that AWS keeps refusing fails")
     expansion_chunk: int = Field(500, ge=1, le=5000, description="shards entered into the ledger at a time")
 
 

@@ -22,6 +22,8 @@ class Grant:
     """The request, or for a shard what differs from its batch's request."""
     batch_id: str
     shard: int | None
+    refusals: int
+    """How often its launch was refused before."""
     expired: bool
     """The caller's ``expires`` passed while the run waited."""
 
@@ -91,12 +93,13 @@ class AdmissionLedger:
 
 
 def _grant(run_id: str, attempt: str, retries: str, request: str, *rest: str) -> Grant:
-    batch_id, shard, expired = rest
+    batch_id, shard, refusals, expired = rest
     return Grant(
         attempt_id=AttemptId(run_id, int(attempt)),
         retries=int(retries),
         request=json.loads(request) if request else {},
         batch_id=batch_id,
         shard=int(shard) if shard else None,
+        refusals=int(refusals),
         expired=expired == "1",
     )

@@ -104,6 +104,20 @@ class Observation:
     completion: Mapping[str, Any] | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoppedRun:
+    """A run whose attempt is over, as its resumed task finds it."""
+
+    attempt_id: AttemptId
+    retries: int
+    completion: Mapping[str, Any]
+    cancel_reason: str
+    request: Mapping[str, Any]
+    """The request, or for a shard what differs from its batch's request."""
+    batch_id: str
+    shard: int | None
+
+
 class RunLedger:
     """Runs in the ledger."""
 
@@ -162,10 +176,14 @@ class RunLedger:
         args = (attempt_id.run_id, attempt_id.attempt, int(delay * 1000), at_most)
         return bool(self.connection.run("postpone", *args))
 
-    def finish(self, attempt_id: AttemptId, status: RunStatus) -> bool:
-        """Record that the Celery task has its result; the entry expires after ``finished_ttl``."""
+    def finish(self, attempt_id: AttemptId, status: RunStatus, completion: Mapping[str, Any] | None = None) -> bool:
+        """Record that the Celery task has its result; the entry expires after ``finished_ttl``.
+
+        ``completion`` is given for a run that ended in its first pass, before any attempt.
+        """
         ttl = self.connection.settings.finished_ttl
-        return bool(self.connection.run("finish", attempt_id.run_id, attempt_id.attempt, status.value, ttl))
+        text = json.dumps(completion) if completion else ""
+        return bool(self.connection.run("finish", attempt_id.run_id, attempt_id.attempt, status.value, ttl, text))
 
     def cancel(
         self, run_id: str, reason: str, completion: Mapping[str, Any], *, waiting_only: bool = False
@@ -191,12 +209,25 @@ class RunLedger:
                 shared = {k: str(v) for k, v in zip(names, values, strict=True) if v}
         return _entry(run_id, fields, shared)
 
-    def completion(self, run_id: str) -> tuple[str, int, dict[str, Any] | None, str]:
-        """Return (phase, attempt, completion, cancel reason) of a run; the phase is '' if it is unknown."""
+    def stopped(self, run_id: str) -> StoppedRun | None:
+        """Return what the second pass needs; None unless the run is stopped and waits for it."""
+        names = ("phase", "attempt", "retries", "completion", "cancel", "request", "delta", "batch", "shard")
         with self.connection.errors():
-            names = ("phase", "attempt", "completion", "cancel")
-            phase, attempt, text, cancel = self.connection.client.hmget(self._key(run_id), names)
-        return str(phase or ""), int(attempt or 0), json.loads(text) if text else None, str(cancel or "")
+            values = self.connection.client.hmget(self._key(run_id), names)
+        fields = {name: str(value) for name, value in zip(names, values, strict=True) if value is not None}
+        if fields.get("phase") != Phase.STOPPED:
+            return None
+        text = fields.get("completion")
+        shard = fields.get("shard")
+        return StoppedRun(
+            attempt_id=AttemptId(run_id, int(fields["attempt"])),
+            retries=int(fields.get("retries", 0)),
+            completion=json.loads(text) if text else {},
+            cancel_reason=fields.get("cancel", ""),
+            request=json.loads(fields.get("request") or fields.get("delta") or "{}"),
+            batch_id=fields.get("batch", ""),
+            shard=int(shard) if shard is not None else None,
+        )
 
     def _key(self, run_id: str) -> str:
         return self.connection.key("run", run_id)

@@ -5,6 +5,8 @@ Used by request validation and by the local ECS.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 MEMORY_OF_CPU: dict[int, tuple[int, ...]] = {
     256: (512, 1024, 2048),
     512: tuple(range(1024, 4096 + 1, 1024)),
@@ -35,7 +37,7 @@ def size_problem(cpu: int, memory: int) -> str | None:
 
 def _range(choices: tuple[int, ...]) -> str:
     step = choices[1] - choices[0]
-    if len(choices) > 3 and all(b - a == step for a, b in zip(choices, choices[1:], strict=False)):
+    if len(choices) > 3 and all(b - a == step for a, b in pairwise(choices)):
         return f"{choices[0]}-{choices[-1]} in steps of {step}"
     return _choices(choices)
 

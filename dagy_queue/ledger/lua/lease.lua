@@ -1,6 +1,6 @@
 -- Grant runs to a pump. ARGV: how many at most, lease in milliseconds.
 -- Returns {grants, milliseconds until something falls due (-1 = nothing will), 1 if more is waiting}; a grant is
--- {id, attempt, retries, request, batch, shard, 1 if it expired while waiting}.
+-- {id, attempt, retries, request, batch, shard, refusals, 1 if it expired while waiting}.
 local most, lease = tonumber(ARGV[1]), tonumber(ARGV[2])
 local now = now_ms()
 
@@ -25,12 +25,12 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. ':delayed', '-inf', now, 'L
 end
 
 local function grant(id)
-  local run = redis.call('HMGET', run_key(id), 'phase', 'attempt', 'retries', 'request', 'batch', 'shard', 'expires', 'delta')
+  local run = redis.call('HMGET', run_key(id), 'phase', 'attempt', 'retries', 'request', 'batch', 'shard', 'expires', 'delta', 'refusals')
   if run[1] ~= 'HELD' then return nil end
   set_phase(id, 'SUBMITTING')
   redis.call('ZADD', P .. ':leases', now + lease, id)
   local expired = run[7] and tonumber(run[7]) <= now
-  return { id, run[2], run[3] or '0', run[4] or run[8] or '', run[5] or '', run[6] or '', expired and '1' or '0' }
+  return { id, run[2], run[3] or '0', run[4] or run[8] or '', run[5] or '', run[6] or '', run[9] or '0', expired and '1' or '0' }
 end
 
 local grants, more = {}, 0

@@ -1,0 +1,1 @@
+"""The bridge: ECS events from SQS become completions that resume parked tasks."""

@@ -1,0 +1,72 @@
+"""From an SQS message body to an observation of an attempt; pure. The consumer calls :func:`read_event`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from dagy_queue.ids import AttemptId
+from dagy_queue.ledger.phases import phase_of_task
+from dagy_queue.ledger.runs import Observation
+from dagy_queue.outcomes.classify import StoppedContainer, StoppedTask, classify_stop
+
+DETAIL_TYPE = "ECS Task State Change"
+_STOPPED = "STOPPED"
+
+
+class EventInvalid(ValueError):
+    """A message that is no event of an ECS task of ours; says why."""
+
+
+def read_event(body: str, container_name: str) -> Observation:
+    """Read the body of a message. Raises EventInvalid."""
+    try:
+        envelope = json.loads(body)
+        detail = envelope["detail"]
+        if envelope["detail-type"] != DETAIL_TYPE:
+            raise EventInvalid(f"detail-type {envelope['detail-type']!r} is not {DETAIL_TYPE!r}")
+        return _observation(detail, container_name)
+    except EventInvalid:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise EventInvalid(f"not an ECS task event: {type(exc).__name__}: {exc}") from exc
+
+
+def _observation(detail: Mapping[str, Any], container_name: str) -> Observation:
+    started_by = detail.get("startedBy") or ""
+    attempt_id = AttemptId.from_started_by(str(started_by))
+    if attempt_id is None:
+        raise EventInvalid(f"startedBy {started_by!r} is not one of ours")
+    task_arn, last_status = str(detail["taskArn"]), str(detail["lastStatus"])
+    return Observation(
+        attempt_id=attempt_id,
+        version=int(detail["version"]),
+        task_arn=task_arn,
+        phase=phase_of_task(last_status),
+        completion=_completion(detail, container_name) if last_status == _STOPPED else None,
+    )
+
+
+def _completion(detail: Mapping[str, Any], container_name: str) -> dict[str, Any]:
+    outcome = classify_stop(_stopped_task(detail), container_name)
+    times = {name: detail[name] for name in ("createdAt", "startedAt", "stoppedAt") if detail.get(name)}
+    return {"outcome": outcome.to_dict(), **times}
+
+
+def _stopped_task(detail: Mapping[str, Any]) -> StoppedTask:
+    return StoppedTask(
+        task_arn=str(detail["taskArn"]),
+        stop_code=str(detail.get("stopCode") or ""),
+        stopped_reason=str(detail.get("stoppedReason") or ""),
+        containers=tuple(_container(c) for c in detail.get("containers") or ()),
+    )
+
+
+def _container(container: Mapping[str, Any]) -> StoppedContainer:
+    code = container.get("exitCode")
+    return StoppedContainer(
+        name=str(container.get("name") or ""),
+        exit_code=None if code is None else int(code),
+        reason=str(container.get("reason") or ""),
+    )

@@ -1,0 +1,1 @@
+"""The dispatcher: Celery tasks that park and finish runs, and the pump that launches them."""

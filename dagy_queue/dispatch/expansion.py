@@ -1,0 +1,67 @@
+"""Expansion of a batch: its shards go straight into the ledger, parked, in chunks; a redelivery goes on where it was.
+
+Called by the ``dagy.fan_out`` task. The shards form a native Celery chord: each carries the batch's id as its group,
+its index, and the callback as the chord's body, so that Celery itself collects the results in order and calls it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import structlog
+from celery import Task
+from celery.canvas import maybe_signature
+
+from dagy_queue.dispatch.parking import place_of
+from dagy_queue.dispatch.services import Services
+from dagy_queue.ids import shard_id
+from dagy_queue.ledger import BatchRecord
+from dagy_queue.messaging.names import LAUNCH_QUEUE, LAUNCH_TASK
+from dagy_queue.messaging.render import shard_blanks
+from dagy_queue.requests import read_request
+
+log = structlog.get_logger(__name__)
+
+
+def expand(services: Services, task: Task, batch_id: str) -> dict[str, Any]:
+    """Enter the shards of a batch that are not entered yet; return what was done, for people."""
+    batch = services.batches.get(batch_id)
+    callback = maybe_signature(dict(batch.callback), app=services.app)
+    if batch.total == 0:
+        callback.apply_async(([],), task_id=batch.callback_id)
+    elif batch.expanded < batch.total:
+        services.app.backend.set_chord_size(batch_id, batch.total)
+        _prepare(services, task, batch, callback)
+        _enter(services, batch)
+    services.batches.expanded(batch_id)
+    log.info("batch_expanded", batch_id=batch_id, shards=batch.total)
+    return {"batch_id": batch_id, "shards": batch.total}
+
+
+def _prepare(services: Services, task: Task, batch: BatchRecord, callback: Any) -> None:
+    request = read_request(batch.request)
+    template = services.app.signature(LAUNCH_TASK, queue=LAUNCH_QUEUE, priority=request.priority)
+    continuation = services.renderer.signature(
+        template,
+        blanks={**shard_blanks(), "parent_id": batch.batch_id, "root_id": task.request.root_id or batch.batch_id},
+        group_id=batch.batch_id,
+        chord=callback,
+    )
+    services.batches.prepare(batch.batch_id, continuation, place_of(services, request, request.priority))
+
+
+def _enter(services: Services, batch: BatchRecord) -> None:
+    chunk = services.settings.dispatch.expansion_chunk
+    index = batch.expanded
+    for deltas in services.batches.spec_chunks(batch.batch_id, index):
+        remaining = iter(deltas)
+        while part := list(islice(remaining, chunk)):
+            index = _enter_chunk(services, batch.batch_id, index, part)
+
+
+def _enter_chunk(services: Services, batch_id: str, first: int, deltas: Sequence[Mapping[str, Any]]) -> int:
+    shards = [(shard_id(batch_id, first + offset), delta) for offset, delta in enumerate(deltas)]
+    services.batches.enter_shards(batch_id, first, shards)
+    return first + len(deltas)

@@ -1,0 +1,186 @@
+"""The two passes of a launch: the first parks it, the second turns its completion into a Celery result.
+
+``dispatch/tasks.py`` calls :func:`park` for a message without an attempt header and :func:`conclude` for one with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from celery import Task
+from celery.exceptions import Ignore
+
+from dagy.contract import ContractError, ErrorReport, ReportStatus, RunReport
+from dagy_queue.dispatch.retries import retry_delay
+from dagy_queue.dispatch.services import Services
+from dagy_queue.dispatch.storage import ObjectStore, report_uri
+from dagy_queue.errors import AwsError, AwsRefused, RunFailed
+from dagy_queue.ledger.runs import Parked, Place, StoppedRun
+from dagy_queue.messaging.publication import about_request
+from dagy_queue.messaging.render import run_blanks
+from dagy_queue.outcomes import Kind, Outcome
+from dagy_queue.requests import ContainerRequest, LaunchRequest, read_request
+
+_TRACEBACK_TAIL = 4000
+_POSTPONE_SECONDS = 5.0
+_MOST_POSTPONEMENTS = 100
+
+
+class Revoked(Exception):
+    """The run ends as revoked, for the reason given."""
+
+
+class RetryRun(Exception):
+    """The run gets another attempt after ``delay`` seconds, because of ``error``."""
+
+    def __init__(self, error: RunFailed, delay: float) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.delay = delay
+
+
+def park(services: Services, task: Task, request: Mapping[str, Any]) -> None:
+    """First pass: record the continuation and the place in the queue. Makes no AWS call.
+
+    Raises Ignore (the run waits), Revoked (it was cancelled before), or RequestInvalid.
+    """
+    checked = read_request(request)
+    run_id = task.request.id
+    kept = checked.model_dump(mode="json", exclude_defaults=True) | {"kind": checked.kind}
+    kept["correlation_id"] = checked.correlation_id or run_id
+    signature = task.signature_from_request()
+    blanks = {**run_blanks(), "parent_id": task.request.parent_id, "root_id": task.request.root_id}
+    priority = (task.request.delivery_info or {}).get("priority") or checked.priority
+    found = services.runs.park(
+        run_id,
+        request=kept,
+        continuation=services.renderer.signature(signature, blanks=blanks),
+        place=place_of(services, checked, priority),
+        expires_in=_seconds_left(task.request.expires),
+        about=about_request(kept),
+    )
+    if found is Parked.CANCELLED:
+        raise Revoked("cancelled before it was launched")
+    raise Ignore
+
+
+def place_of(services: Services, request: LaunchRequest | ContainerRequest, priority: int) -> Place:
+    """Return where a request waits for its launch."""
+    return Place(pool=f"{services.settings.ecs.cluster}|FARGATE", org=request.org_id, priority=priority)
+
+
+def conclude(services: Services, task: Task, attempt: int) -> Any:
+    """Second pass: return the run's result.
+
+    Raises RunFailed, Revoked, RetryRun, or Ignore where there is nothing (more) to conclude.
+    """
+    stopped = services.runs.stopped(task.request.id)
+    if stopped is None or stopped.attempt_id.attempt != attempt:
+        raise Ignore
+    outcome = Outcome.from_dict(stopped.completion["outcome"])
+    if not outcome.succeeded and (stopped.cancel_reason or outcome.kind is Kind.CANCELLED):
+        raise Revoked(stopped.cancel_reason or outcome.summary)
+    request = services.requests.read(stopped.request, stopped.batch_id, stopped.shard)
+    report = _report(services, stopped, request, outcome)
+    if outcome.succeeded:
+        if isinstance(request, ContainerRequest):
+            return _container_result(stopped, request, outcome)
+        if report is not None and report.error is None:
+            return _by_value(services, stopped, report)
+        outcome = _without_report(outcome, report)
+    failure = _failure(outcome, report)
+    delay = retry_delay(request, outcome, stopped.retries)
+    if delay is not None:
+        raise RetryRun(failure, delay)
+    raise failure
+
+
+def _report(
+    services: Services, stopped: StoppedRun, request: LaunchRequest | ContainerRequest, outcome: Outcome
+) -> RunReport | None:
+    if isinstance(request, ContainerRequest) or outcome.exit_code is None:
+        return None
+    uri = report_uri(services.settings.storage, request.org_id, stopped.attempt_id)
+    if not uri:
+        return None
+    try:
+        return ObjectStore(services.aws.s3).report(uri)
+    except AwsRefused as exc:
+        return _unreadable(stopped, str(exc))
+    except AwsError as exc:
+        _postpone(services, stopped, exc)
+        return _unreadable(stopped, str(exc))
+    except ContractError as exc:
+        return _unreadable(stopped, str(exc))
+
+
+def _by_value(services: Services, stopped: StoppedRun, report: RunReport) -> Any:
+    try:
+        return ObjectStore(services.aws.s3).result(report)
+    except AwsError as exc:
+        _postpone(services, stopped, exc)
+        raise RunFailed(f"the run succeeded but its result cannot be read: {exc}", {"kind": Kind.FAILED.value}) from exc
+    except ContractError as exc:
+        raise RunFailed(f"the run succeeded but its result cannot be read: {exc}", {"kind": Kind.FAILED.value}) from exc
+
+
+def _postpone(services: Services, stopped: StoppedRun, error: AwsError) -> None:
+    """Come back later when S3 is merely out of reach: the run's result must not be lost for that."""
+    if isinstance(error, AwsRefused):
+        return
+    if services.runs.postpone(stopped.attempt_id, _POSTPONE_SECONDS, _MOST_POSTPONEMENTS):
+        raise Ignore from error
+
+
+def _unreadable(stopped: StoppedRun, why: str) -> RunReport:
+    return RunReport(
+        run_id=stopped.attempt_id.run_id,
+        attempt=stopped.attempt_id.attempt,
+        status=ReportStatus.FAILED,
+        error=ErrorReport(type="ReportUnreadable", message=f"the worker's report cannot be read: {why}"),
+    )
+
+
+def _without_report(outcome: Outcome, report: RunReport | None) -> Outcome:
+    if report is not None and report.error is not None:
+        summary = report.error.message
+    else:
+        summary = "the container exited with 0 without writing its report"
+    return Outcome(
+        kind=Kind.FAILED,
+        summary=summary,
+        detail="a flow's process must end by returning: os._exit() and a foreign entrypoint leave no report",
+        resolution="read the run's log; for an image without Dagy, launch it as a container",
+        exit_code=outcome.exit_code,
+        task_arn=outcome.task_arn,
+    )
+
+
+def _failure(outcome: Outcome, report: RunReport | None) -> RunFailed:
+    if report is not None and report.error is not None:
+        error = report.error
+        where = f" in task {error.task!r}" if error.task else ""
+        outcome = outcome.with_detail(
+            f"{error.type}{where}: {error.message}", error.traceback[-4000:] or outcome.detail
+        )
+    return RunFailed(outcome.summary, outcome.to_dict())
+
+
+def _container_result(stopped: StoppedRun, request: ContainerRequest, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "run_id": stopped.attempt_id.run_id,
+        "correlation_id": request.correlation_id,
+        "exit_code": outcome.exit_code,
+        "task_arn": outcome.task_arn,
+    }
+
+
+def _seconds_left(expires: str | datetime | None) -> float | None:
+    if not expires:
+        return None
+    moment = datetime.fromisoformat(expires) if isinstance(expires, str) else expires
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

@@ -1,0 +1,91 @@
+"""The pump: takes granted runs from the ledger and hands them to threads that call RunTask.
+
+One runs in every dispatcher process, as a Celery bootstep (``dispatch/worker.py``). An idle pump sleeps in a blocking
+Redis call; nothing polls.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+
+from dagy_queue.dispatch.launcher import Launcher
+from dagy_queue.dispatch.services import Services
+from dagy_queue.errors import RedisUnavailable
+from dagy_queue.ledger import Grant, Granted
+
+log = structlog.get_logger(__name__)
+
+_MOST_AT_ONCE = 100
+_AFTER_REDIS_FAILED = 1.0
+
+
+class Pump:
+    """A loop in one thread, and the threads that launch."""
+
+    def __init__(self, services: Services, launcher: Launcher) -> None:
+        self._admission = services.admission
+        self._settings = services.settings.dispatch
+        self._launcher = launcher
+        self._threads = self._settings.launch_threads
+        self._free = threading.Semaphore(self._threads)
+        self._stopping = threading.Event()
+        self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="dagy-launch")
+        self._loop = threading.Thread(target=self._run, name="dagy-pump", daemon=True)
+
+    def start(self) -> None:
+        """Begin to pump."""
+        self._loop.start()
+
+    def stop(self) -> None:
+        """Take no more runs, finish the launches in hand, and return."""
+        self._stopping.set()
+        if self._loop.is_alive():
+            try:
+                self._admission.wake()
+            except RedisUnavailable:
+                log.warning("pump_not_woken")
+            self._loop.join(self._settings.idle_wait_seconds)
+        self._executor.shutdown(wait=True)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._turn()
+            except RedisUnavailable as exc:
+                log.warning("pump_without_redis", error=str(exc))
+                self._stopping.wait(_AFTER_REDIS_FAILED)
+            except Exception:
+                log.exception("pump_crashed")
+                self._stopping.wait(_AFTER_REDIS_FAILED)
+
+    def _turn(self) -> None:
+        slots = self._take_slots()
+        granted = Granted((), None, more=False)
+        try:
+            if not self._stopping.is_set():
+                granted = self._admission.lease(slots, self._settings.lease_seconds)
+        finally:
+            for _ in range(slots - len(granted.grants)):
+                self._free.release()
+        for grant in granted.grants:
+            self._executor.submit(self._launch, grant)
+        if not granted.more and not self._stopping.is_set():
+            wait = self._settings.idle_wait_seconds
+            self._admission.wait(wait if granted.next_due is None else min(wait, granted.next_due))
+
+    def _take_slots(self) -> int:
+        """Wait for a free thread; return how many there are, taken."""
+        self._free.acquire()
+        slots = 1
+        while slots < min(self._threads, _MOST_AT_ONCE) and self._free.acquire(blocking=False):
+            slots += 1
+        return slots
+
+    def _launch(self, grant: Grant) -> None:
+        try:
+            self._launcher.launch(grant)
+        finally:
+            self._free.release()

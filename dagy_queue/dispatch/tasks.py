@@ -1,0 +1,127 @@
+"""The dispatcher's Celery tasks: ``dagy.launch``, ``dagy.fan_out`` and ``dagy.collect``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from celery import Celery, Task
+from celery.exceptions import Ignore, Reject, Retry
+from celery.signals import task_revoked
+
+from dagy_queue.dispatch import expansion, parking
+from dagy_queue.dispatch.services import Services
+from dagy_queue.errors import RedisUnavailable, RequestInvalid, RunFailed
+from dagy_queue.ids import AttemptId
+from dagy_queue.ledger import RunStatus
+from dagy_queue.messaging.names import ATTEMPT_HEADER, COLLECT_TASK, FAN_OUT_TASK, LAUNCH_TASK
+from dagy_queue.outcomes import Kind, Outcome
+
+log = structlog.get_logger(__name__)
+
+_STATUS_OF_STATE = {"SUCCESS": RunStatus.SUCCEEDED, "FAILURE": RunStatus.FAILED}
+
+
+class LaunchTask(Task):
+    """Base of ``dagy.launch``: what Celery calls around the two passes."""
+
+    abstract = True
+    services: Services
+
+    def signature_from_request(self, request: Any = None, *args: Any, **options: Any) -> Any:
+        """Return the continuation without what belongs to this pass alone: its attempt, eta and expiry.
+
+        A run that came back after its ``expires`` would be dropped as expired although its container ran.
+        """
+        request = request or self.request
+        signature = super().signature_from_request(request, *args, **options)
+        signature.options.update(expires=None, eta=None, countdown=None)
+        headers = {k: v for k, v in (signature.options.get("headers") or {}).items() if k != ATTEMPT_HEADER}
+        signature.options["headers"] = headers
+        return signature
+
+    def on_retry(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """Begin the next attempt: after RETRY is stored, so that it cannot overwrite the attempt's own result."""
+        pending = getattr(self.request, "dagy_retry_delay", None)
+        if pending is not None:
+            self.services.runs.retry(AttemptId(task_id, self.request.get(ATTEMPT_HEADER)), pending)
+
+    def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """Close the run in the ledger once its result is stored."""
+        final = _STATUS_OF_STATE.get(status)
+        if final is None:
+            return
+        attempt = self.request.get(ATTEMPT_HEADER)
+        completion = None if attempt is not None else {"outcome": _outcome_of(retval)}
+        self.services.runs.finish(AttemptId(task_id, attempt or 0), final, completion)
+
+
+def register_tasks(app: Celery, services: Services) -> None:
+    """Add the tasks to the app of a dispatcher."""
+
+    @app.task(base=LaunchTask, bind=True, name=LAUNCH_TASK, acks_late=True, typing=False)
+    def launch(self: LaunchTask, *upstream: Any, request: Any = None, receives: str | None = None) -> Any:
+        """Run a flow or a container; see ``dispatch/parking.py``."""
+        asked = _with_upstream(request, receives, upstream)
+        if self.request.called_directly or self.request.is_eager:
+            return _inline(app, asked)
+        try:
+            attempt = self.request.get(ATTEMPT_HEADER)
+            if attempt is None:
+                return parking.park(services, self, asked)
+            return parking.conclude(services, self, attempt)
+        except RedisUnavailable as exc:
+            raise Reject(exc, requeue=True) from exc
+        except parking.RetryRun as exc:
+            self.request.dagy_retry_delay = exc.delay
+            raise Retry(str(exc), exc.error, exc.delay) from exc
+        except parking.Revoked as exc:
+            _end_as_revoked(self, str(exc))
+            raise Ignore from exc
+
+    launch.services = services
+    type(launch).services = services
+
+    @app.task(bind=True, name=FAN_OUT_TASK, acks_late=True, typing=False)
+    def fan_out(self: Task, batch_id: str) -> dict[str, Any]:
+        """Enter a batch's shards in the ledger; see ``dispatch/expansion.py``."""
+        try:
+            return expansion.expand(services, self, batch_id)
+        except RedisUnavailable as exc:
+            raise Reject(exc, requeue=True) from exc
+
+    @app.task(name=COLLECT_TASK, typing=False)
+    def collect(results: list[Any]) -> list[Any]:
+        """Return the results of a batch that has no callback of its own."""
+        return results
+
+
+def _with_upstream(request: Any, receives: str | None, upstream: tuple[Any, ...]) -> Any:
+    """Put the result of the task before this one in a chain into the parameter that asked for it."""
+    if not receives or not upstream or not isinstance(request, dict):
+        return request or {}
+    parameters = {**request.get("parameters", {}), receives: upstream[0]}
+    return {**request, "parameters": parameters}
+
+
+def _inline(app: Celery, request: Any) -> Any:
+    """A direct call has no message to park: launch as a run of its own and wait for it."""
+    return app.send_task(LAUNCH_TASK, kwargs={"request": request}).get(disable_sync_subtasks=False)
+
+
+def _end_as_revoked(task: LaunchTask, reason: str) -> None:
+    """End a run as Celery's worker ends a revoked task: state, chord, event, signal."""
+    request = task.request
+    task.backend.mark_as_revoked(request.id, reason=reason, request=request, store_result=not request.ignore_result)
+    task.send_event("task-revoked", terminated=True, signum=None, expired=False)
+    task_revoked.send(sender=task, request=request, terminated=True, signum=None, expired=False)
+    outcome = Outcome(kind=Kind.CANCELLED, summary=reason).to_dict()
+    attempt_id = AttemptId(request.id, request.get(ATTEMPT_HEADER) or 0)
+    task.services.runs.finish(attempt_id, RunStatus.CANCELLED, {"outcome": outcome})
+
+
+def _outcome_of(error: Any) -> dict[str, Any]:
+    if isinstance(error, RunFailed) and error.outcome:
+        return error.outcome
+    resolution = "mend the request and launch again" if isinstance(error, RequestInvalid) else ""
+    return Outcome(kind=Kind.FAILED, summary=str(error), resolution=resolution).to_dict()

@@ -1,0 +1,73 @@
+"""The dispatcher process: a Celery worker with our tasks, the pump as a bootstep, and the revoke command.
+
+``dagy-queue dispatcher`` calls :func:`run_dispatcher`; ``celery -A dagy_queue.dispatch.worker worker`` is the same.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import structlog
+from celery import Celery, bootsteps
+
+from dagy_queue.dispatch.launcher import Launcher
+from dagy_queue.dispatch.pump import Pump
+from dagy_queue.dispatch.revoke import Canceller, install
+from dagy_queue.dispatch.services import Services
+from dagy_queue.dispatch.tasks import register_tasks
+from dagy_queue.messaging.app import make_app
+from dagy_queue.messaging.names import FAN_OUT_QUEUE, LAUNCH_QUEUE
+from dagy_queue.messaging.publication import enter_on_publish
+from dagy_queue.records.models import bind_models
+from dagy_queue.settings import Settings, settings
+
+log = structlog.get_logger(__name__)
+
+
+def make_dispatcher_app(config: Settings) -> Celery:
+    """Return an app whose workers are dispatchers."""
+    app = make_app(config)
+    services = Services.build(config, app)
+    launcher = Launcher(services)
+    register_tasks(app, services)
+    bind_models(config)
+    enter_on_publish()
+    install(Canceller(services, launcher))
+
+    class PumpStep(bootsteps.StartStopStep):
+        """Runs the pump for as long as the worker runs."""
+
+        def create(self, parent: Any) -> Any:  # noqa: ARG002 - Celery's signature
+            return Pump(services, launcher)
+
+    app.steps["worker"].add(PumpStep)
+    return app
+
+
+@lru_cache(maxsize=1)
+def default_dispatcher_app() -> Celery:
+    """Return the dispatcher app of this process's settings."""
+    return make_dispatcher_app(settings())
+
+
+def run_dispatcher(config: Settings, *, concurrency: int | None = None, name: str = "", loglevel: str = "info") -> None:
+    """Run a dispatcher until it is told to stop."""
+    app = make_dispatcher_app(config)
+    arguments = [
+        "worker",
+        "--pool=threads",
+        f"--concurrency={concurrency or config.dispatch.concurrency}",
+        f"--queues={LAUNCH_QUEUE},{FAN_OUT_QUEUE}",
+        f"--hostname={name or 'dispatcher-%%p'}@%h",
+        f"--loglevel={loglevel}",
+        "--task-events",
+    ]
+    app.worker_main(arguments)
+
+
+def __getattr__(name: str) -> Any:
+    """``app``: what ``celery -A dagy_queue.dispatch.worker`` looks for; made when asked for."""
+    if name in ("app", "celery"):
+        return default_dispatcher_app()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
