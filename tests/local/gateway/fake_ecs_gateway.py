@@ -9,11 +9,13 @@ local_ecs.DroppedAnswer = DroppedAnswer
 
 
 class FakeEcs:
-    def __init__(self, options, base_url, *, events, logs, secrets):
-        self.base_url = base_url
+    def __init__(self, _options, _base_url, *, events, logs, secrets):
         self.events, self.logs, self.secrets = events, logs, secrets
 
     async def call(self, operation, request):
+        if operation == "CreateCluster":
+            arn = f"arn:aws:ecs:us-east-1:000000000000:cluster/{request['clusterName']}"
+            return {"cluster": {"clusterArn": arn, "status": "ACTIVE"}}
         if operation == "DescribeClusters":
             return {
                 "clusters": [{"clusterName": name, "status": "ACTIVE"} for name in request["clusters"]],

@@ -1,0 +1,225 @@
+"""Makes in the local AWS what the CDK stack makes in production, through boto3 and any number of times.
+
+``local.stack`` and ``local.up`` call :func:`provision`; what it returns is also the environment of every process that
+works with this AWS.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dagy_queue.aws.event_rule import RULE_NAME, event_pattern
+from dagy_queue.local.gateway.ecs import container_environment
+from dagy_queue.settings import FLAT_NAMES, Settings, load_settings
+
+CLUSTER = "dagy"
+ARTIFACT_BUCKET = "dagy-artifacts"
+TRACES_BUCKET = "dagy-traces"
+WORKER_IMAGE = "dagy-worker:local"
+SUBNET = "subnet-0da6100a100a100a1"
+SECURITY_GROUP = "sg-0da6100a100a100a1"
+MAX_RECEIVES = 10
+RETENTION_SECONDS = 4 * 86_400
+DEAD_LETTER_RETENTION_SECONDS = 14 * 86_400
+_FOREIGN = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE")
+"""Variables that lead to another AWS; names that begin with the endpoint's are per service."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provisioned:
+    """Names and ARNs of everything that was made."""
+
+    endpoint_url: str
+    redis_url: str
+    region: str
+    account: str
+    cluster_arn: str
+    queue_url: str
+    queue_arn: str
+    dead_letter_url: str
+    dead_letter_arn: str
+    rule_arn: str
+    log_group: str
+    tables: tuple[str, ...]
+    artifact_bucket: str = ARTIFACT_BUCKET
+    traces_bucket: str = TRACES_BUCKET
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables which a producer, dispatcher or bridge needs."""
+        return {
+            **container_environment(self.endpoint_url, self.region),
+            "DAGY_REDIS_URL": self.redis_url,
+            "DAGY_ECS_CLUSTER_ARN": self.cluster_arn,
+            "DAGY_ECS_SUBNETS": SUBNET,
+            "DAGY_ECS_SECURITY_GROUPS": SECURITY_GROUP,
+            "DAGY_ECS_EXECUTION_ROLE_ARN": f"arn:aws:iam::{self.account}:role/dagy-worker-execution",
+            "DAGY_ECS_TASK_ROLE_ARN": f"arn:aws:iam::{self.account}:role/dagy-worker-task",
+            "DAGY_ECS_WORKER_IMAGE": WORKER_IMAGE,
+            "DAGY_ECS_LOG_GROUP": self.log_group,
+            "DAGY_ARTIFACT_BUCKET": self.artifact_bucket,
+            "DAGY_TRACES_BUCKET": self.traces_bucket,
+            "DAGY_EVENT_QUEUE_URL": self.queue_url,
+        }
+
+    def settings(self, **sections: Any) -> Settings:
+        """Return the settings this environment gives; ``sections`` (nested dicts) are added to them."""
+        given: dict[str, dict[str, Any]] = {}
+        for name, value in self.environment().items():
+            if path := FLAT_NAMES.get(name):
+                section, key = path.split(".")
+                given.setdefault(section, {}).setdefault(key, value)
+        for section, values in sections.items():
+            given.setdefault(section, {}).update(values)
+        return load_settings(**given)
+
+
+def process_environment(own: Mapping[str, str], base: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return a child process's environment: this one's, with ``own`` winning over everything that says otherwise."""
+    shadowing = {f"DAGY_QUEUE__{path.replace('.', '__')}".upper() for name, path in FLAT_NAMES.items() if name in own}
+    inherited = {
+        name: value
+        for name, value in (os.environ if base is None else base).items()
+        if name.upper() not in shadowing and not name.startswith(_FOREIGN)
+    }
+    return {**inherited, **own}
+
+
+def provision(endpoint_url: str, redis_url: str, *, region: str = "us-east-1", cluster: str = CLUSTER) -> Provisioned:
+    """Make what is missing, and return all of it."""
+    wanted = load_settings()
+    with ExitStack() as closing:
+
+        def client(service: str) -> Any:
+            made = _client(service, endpoint_url, region)
+            closing.callback(made.close)
+            return made
+
+        cluster_arn = client("ecs").create_cluster(clusterName=cluster)["cluster"]["clusterArn"]
+        queues = _queues(client("sqs"), wanted)
+        rule_arn = _rule(client("events"), cluster_arn, queues)
+        _allow_rule(client("sqs"), rule_arn, queues)
+        _buckets(client("s3"), region)
+        _log_group(client("logs"), wanted.ecs.log_group)
+    found = Provisioned(
+        endpoint_url=endpoint_url,
+        redis_url=redis_url,
+        region=region,
+        account=cluster_arn.split(":")[4],
+        cluster_arn=cluster_arn,
+        rule_arn=rule_arn,
+        log_group=wanted.ecs.log_group,
+        tables=(),
+        **queues,
+    )
+    return _with_tables(found)
+
+
+def _client(service: str, endpoint_url: str, region: str) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    # Named credentials and no proxies: nothing of the caller's AWS configuration may matter here.
+    session = boto3.session.Session("local", "local", region_name=region)
+    config = Config(proxies={}, retries={"mode": "standard", "total_max_attempts": 5}, read_timeout=30)
+    return session.client(service, endpoint_url=endpoint_url, config=config)  # type: ignore[call-overload]
+
+
+def _queues(sqs: Any, wanted: Settings) -> dict[str, str]:
+    name = wanted.bridge.queue_name
+    dead_letter_url = sqs.create_queue(QueueName=f"{name}-dlq")["QueueUrl"]
+    dead_letter_arn = _queue_arn(sqs, dead_letter_url)
+    queue_url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    redrive = {"deadLetterTargetArn": dead_letter_arn, "maxReceiveCount": MAX_RECEIVES}
+    sqs.set_queue_attributes(
+        QueueUrl=dead_letter_url, Attributes={"MessageRetentionPeriod": str(DEAD_LETTER_RETENTION_SECONDS)}
+    )
+    sqs.set_queue_attributes(
+        QueueUrl=queue_url,
+        Attributes={
+            "MessageRetentionPeriod": str(RETENTION_SECONDS),
+            "ReceiveMessageWaitTimeSeconds": str(wanted.bridge.wait_seconds),
+            "RedrivePolicy": json.dumps(redrive),
+            "VisibilityTimeout": str(wanted.bridge.visibility_timeout),
+        },
+    )
+    return {
+        "queue_url": queue_url,
+        "queue_arn": _queue_arn(sqs, queue_url),
+        "dead_letter_url": dead_letter_url,
+        "dead_letter_arn": dead_letter_arn,
+    }
+
+
+def _queue_arn(sqs: Any, url: str) -> str:
+    return str(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"])
+
+
+def _rule(events: Any, cluster_arn: str, queues: Mapping[str, str]) -> str:
+    made = events.put_rule(Name=RULE_NAME, EventPattern=json.dumps(event_pattern(cluster_arn)), State="ENABLED")
+    dead_letters = {"Arn": queues["dead_letter_arn"]}
+    target = {"Id": "bridge", "Arn": queues["queue_arn"], "DeadLetterConfig": dead_letters}
+    events.put_targets(Rule=RULE_NAME, Targets=[target])
+    return str(made["RuleArn"])
+
+
+def _allow_rule(sqs: Any, rule_arn: str, queues: Mapping[str, str]) -> None:
+    for kind in ("queue", "dead_letter"):
+        statement = {
+            "Sid": "TaskEvents",
+            "Effect": "Allow",
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": queues[f"{kind}_arn"],
+            "Condition": {"ArnEquals": {"aws:SourceArn": rule_arn}},
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        sqs.set_queue_attributes(QueueUrl=queues[f"{kind}_url"], Attributes={"Policy": policy})
+
+
+def _buckets(s3: Any, region: str) -> None:
+    # us-east-1 is S3's default and may not be named as a constraint.
+    where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    existing = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
+    for name in (ARTIFACT_BUCKET, TRACES_BUCKET):
+        if name not in existing:
+            s3.create_bucket(Bucket=name, **where)
+
+
+def _log_group(logs: Any, name: str) -> None:
+    found = logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+    if name not in {group["logGroupName"] for group in found}:
+        logs.create_log_group(logGroupName=name)
+
+
+def _with_tables(found: Provisioned) -> Provisioned:
+    from dagy_queue.records.models import create_tables
+
+    with _environ(found.environment()):
+        tables = create_tables(found.settings())
+    return replace(found, tables=tuple(tables))
+
+
+@contextmanager
+def _environ(own: Mapping[str, str]) -> Iterator[None]:
+    """Have a child's environment in this process: PynamoDB finds its endpoint and credentials nowhere else."""
+    before = dict(os.environ)
+    wanted = process_environment(own)
+    changed = {name for name in before.keys() | wanted.keys() if before.get(name) != wanted.get(name)}
+    try:
+        _set(changed, wanted)
+        yield
+    finally:
+        _set(changed, before)
+
+
+def _set(names: set[str], values: Mapping[str, str]) -> None:
+    for name in names:
+        if name in values:
+            os.environ[name] = values[name]
+        else:
+            os.environ.pop(name, None)
