@@ -22,18 +22,17 @@ class EventInvalid(ValueError):
 def read_event(body: str, container_name: str) -> Observation:
     """Read the body of a message. Raises EventInvalid."""
     try:
-        envelope = json.loads(body)
-        detail = envelope["detail"]
-        if envelope["detail-type"] != DETAIL_TYPE:
-            raise EventInvalid(f"detail-type {envelope['detail-type']!r} is not {DETAIL_TYPE!r}")
-        return _observation(detail, container_name)
+        return _observation(json.loads(body), container_name)
     except EventInvalid:
         raise
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise EventInvalid(f"not an ECS task event: {type(exc).__name__}: {exc}") from exc
 
 
-def _observation(detail: Mapping[str, Any], container_name: str) -> Observation:
+def _observation(envelope: Mapping[str, Any], container_name: str) -> Observation:
+    detail = envelope["detail"]
+    if envelope["detail-type"] != DETAIL_TYPE:
+        raise EventInvalid(f"detail-type {envelope['detail-type']!r} is not {DETAIL_TYPE!r}")
     started_by = detail.get("startedBy") or ""
     attempt_id = AttemptId.from_started_by(str(started_by))
     if attempt_id is None:

@@ -1,0 +1,46 @@
+"""Building and registering a flow: artifact to S3, version to DynamoDB. ``dagy-queue flow push`` calls it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from dagy.build import build_artifact
+from dagy.errors import DagyError
+from dagy_queue.aws.clients import AwsClients
+from dagy_queue.aws.errors import mapped
+from dagy_queue.errors import RequestInvalid, SettingsInvalid
+from dagy_queue.records.flows import RegisteredFlow, register_flow
+from dagy_queue.records.models import bind_models
+from dagy_queue.settings import Settings
+
+
+def push_flow(
+    settings: Settings, file: Path, *, org_id: str, version: str | None = None, flow: str | None = None
+) -> RegisteredFlow:
+    """Build the artifact of a flow file, upload it and register the version; return what was registered.
+
+    Raises RequestInvalid if the file holds no such flow or the version exists with other content, SettingsInvalid
+    without an artifact bucket, or an AwsError.
+    """
+    bucket = settings.storage.artifact_bucket
+    if not bucket:
+        raise SettingsInvalid("set DAGY_ARTIFACT_BUCKET to the S3 bucket that keeps flow artifacts")
+    try:
+        artifact = build_artifact(file, version=version, flow=flow)
+    except DagyError as exc:
+        raise RequestInvalid(f"{file} cannot be built: {exc}") from exc
+    spec = artifact.spec
+    key = f"flows/{org_id}/{spec.name}/{spec.version}/{artifact.sha256[:16]}/artifact.zip"
+    with mapped("s3:PutObject"):
+        AwsClients(settings.aws).s3.put_object(Bucket=bucket, Key=key, Body=artifact.content)
+    registered = RegisteredFlow(
+        org_id=org_id,
+        name=spec.name,
+        version=spec.version,
+        artifact_uri=f"s3://{bucket}/{key}",
+        artifact_sha256=artifact.sha256,
+    )
+    bind_models(settings)
+    register_flow(registered, json.loads(spec.to_json()))
+    return registered

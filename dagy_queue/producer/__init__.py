@@ -1,0 +1,8 @@
+"""What application code calls. It needs a Redis URL and nothing of AWS."""
+
+from dagy_queue.producer.batch import BatchHandle, BatchProgress, fan_out
+from dagy_queue.producer.canvas import launch_sig
+from dagy_queue.producer.launcher import DagLauncher, launch
+from dagy_queue.producer.run import RunHandle
+
+__all__ = ["BatchHandle", "BatchProgress", "DagLauncher", "RunHandle", "fan_out", "launch", "launch_sig"]

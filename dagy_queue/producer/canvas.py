@@ -1,0 +1,41 @@
+"""Launches as Celery signatures, for chains, groups and chords made by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.canvas import Signature, signature
+
+from dagy_queue.messaging.names import LAUNCH_QUEUE, LAUNCH_TASK
+from dagy_queue.messaging.publication import enter_on_publish
+from dagy_queue.requests import ContainerRequest, LaunchRequest, RunRequest, parse_request
+
+
+def launch_sig(request: RunRequest | None = None, *, receives: str | None = None, **fields: Any) -> Signature:
+    """Return the signature of a launch: give a request, or the fields of a LaunchRequest.
+
+    ``receives`` names the parameter that gets the result of the task before this one (in a chain), or the list of
+    results (as the body of a chord); without it such a result is not passed on. Raises RequestInvalid.
+    """
+    enter_on_publish()
+    checked = as_request(request, fields)
+    kwargs: dict[str, Any] = {"request": to_json(checked)}
+    if receives is not None:
+        kwargs["receives"] = receives
+    return signature(LAUNCH_TASK, kwargs=kwargs, queue=LAUNCH_QUEUE, immutable=receives is None)
+
+
+def as_request(request: RunRequest | None, fields: dict[str, Any]) -> RunRequest:
+    """Return the request that was given, or the one its fields make. Raises RequestInvalid."""
+    if request is None:
+        model = ContainerRequest if "image" in fields else LaunchRequest
+        return parse_request(fields, model)
+    return parse_request(request.model_dump() | fields, type(request)) if fields else request
+
+
+def to_json(request: RunRequest) -> dict[str, Any]:
+    """Return the JSON form of a request, without what has its default value."""
+    values = request.model_dump(mode="json", exclude_defaults=True)
+    if isinstance(request, LaunchRequest | ContainerRequest):
+        values["kind"] = request.kind
+    return values

@@ -1,0 +1,52 @@
+"""The handle of one run: its status, its outcome, its result. ``launch`` returns it; any process can make one by id."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dagy_queue.ledger import RunEntry, RunStatus
+from dagy_queue.outcomes import Outcome
+from dagy_queue.producer.publisher import Publisher, default_publisher
+from dagy_queue.producer.waiting import wait_for
+
+
+class RunHandle:
+    """A run, known by its id. The id is the Celery task id, so ``celery.result.AsyncResult(run_id)`` works as well."""
+
+    def __init__(self, run_id: str, publisher: Publisher | None = None) -> None:
+        self.run_id = run_id
+        self._publisher = publisher or default_publisher()
+        self.result = self._publisher.app.AsyncResult(run_id)
+        """Celery's own result object."""
+
+    def get(self, timeout: float | None = None) -> Any:
+        """Wait for the run and return its result; ``timeout`` in seconds, None waits for as long as it takes.
+
+        Raises RunFailed, RunCancelled, ResultTimeout, RedisUnavailable.
+        """
+        return wait_for(self.result, f"run {self.run_id}", timeout, self._publisher.settings.redis.url)
+
+    def status(self) -> RunStatus:
+        """Return the public status. Raises RunNotFound, RedisUnavailable."""
+        return self.entry().status
+
+    def entry(self) -> RunEntry:
+        """Return all that the ledger knows: phase, attempt, task ARN, times. Raises RunNotFound, RedisUnavailable."""
+        return self._publisher.runs.get(self.run_id)
+
+    def outcome(self) -> Outcome | None:
+        """Return how the last attempt ended; None while it goes on. Raises RunNotFound, RedisUnavailable."""
+        entry = self.entry()
+        if not entry.completion:
+            return None
+        return Outcome.from_dict(entry.completion["outcome"])
+
+    def cancel(self) -> None:
+        """Ask for the run to end: a waiting one is dropped, a running container is stopped.
+
+        A dispatcher does it; the run ends as CANCELLED. Raises RedisUnavailable.
+        """
+        self.result.revoke(terminate=True)
+
+    def __repr__(self) -> str:
+        return f"RunHandle({self.run_id!r})"

@@ -1,0 +1,33 @@
+"""Fixtures of all tests: an environment without anything of ours or AWS's in it, and a real Redis."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from dagy_queue.ledger import RedisConnection
+from dagy_queue.local.redis_server import RedisServer
+from dagy_queue.settings import RedisSettings
+
+for name in [n for n in os.environ if n.startswith(("DAGY_", "AWS_"))]:
+    del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis of the test run's own."""
+    server = RedisServer()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def connection(redis_server: RedisServer) -> Iterator[RedisConnection]:
+    """A connection to an empty ledger."""
+    connection = RedisConnection(RedisSettings(url=redis_server.url))
+    connection.client.flushdb()
+    yield connection
+    connection.close()
