@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
-RESERVED_PREFIXES = ("AWS_", "DAGY_", "ECS_", "LD_", "PYTHON")
+RESERVED_PREFIXES = ("AWS_", "DAGY_", "ECS_", "LD_", "PIP_", "PYTHON", "SSL_")
 """Names that steer the process itself. A parameter must not be able to set them."""
 
 
