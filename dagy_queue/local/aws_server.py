@@ -9,9 +9,9 @@ from pathlib import Path
 
 from dagy_queue.errors import LocalStackError
 from dagy_queue.local.endpoint import health
+from dagy_queue.local.environment import process_environment
 from dagy_queue.local.gateway import GatewayOptions
 from dagy_queue.local.processes import Child
-from dagy_queue.local.provision import process_environment
 
 START_SECONDS = 30.0
 GATEWAY = ("-m", "dagy_queue.local.gateway")

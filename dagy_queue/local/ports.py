@@ -14,9 +14,7 @@ from typing import Any, Protocol
 class AwsError(Exception):
     """An error answer of an AWS API: its exception name, its message and the HTTP status it travels with."""
 
-    def __init__(
-        self, code: str, message: str, *, status: int = 400, fields: Mapping[str, Any] | None = None
-    ):
+    def __init__(self, code: str, message: str, *, status: int = 400, fields: Mapping[str, Any] | None = None):
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message

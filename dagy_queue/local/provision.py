@@ -7,14 +7,13 @@ works with this AWS.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
 from dagy_queue.aws.event_rule import RULE_NAME, event_pattern
-from dagy_queue.local.gateway.ecs import container_environment
+from dagy_queue.local.environment import container_environment, environ
 from dagy_queue.settings import FLAT_NAMES, Settings, load_settings
 
 CLUSTER = "dagy"
@@ -26,8 +25,6 @@ SECURITY_GROUP = "sg-0da6100a100a100a1"
 MAX_RECEIVES = 10
 RETENTION_SECONDS = 4 * 86_400
 DEAD_LETTER_RETENTION_SECONDS = 14 * 86_400
-_FOREIGN = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE")
-"""Variables that lead to another AWS; names that begin with the endpoint's are per service."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,17 +73,6 @@ class Provisioned:
         for section, values in sections.items():
             given.setdefault(section, {}).update(values)
         return load_settings(**given)
-
-
-def process_environment(own: Mapping[str, str], base: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return a child process's environment: this one's, with ``own`` winning over everything that says otherwise."""
-    shadowing = {f"DAGY_QUEUE__{path.replace('.', '__')}".upper() for name, path in FLAT_NAMES.items() if name in own}
-    inherited = {
-        name: value
-        for name, value in (os.environ if base is None else base).items()
-        if name.upper() not in shadowing and not name.startswith(_FOREIGN)
-    }
-    return {**inherited, **own}
 
 
 def provision(endpoint_url: str, redis_url: str, *, region: str = "us-east-1", cluster: str = CLUSTER) -> Provisioned:
@@ -199,27 +185,6 @@ def _log_group(logs: Any, name: str) -> None:
 def _with_tables(found: Provisioned) -> Provisioned:
     from dagy_queue.records.models import create_tables
 
-    with _environ(found.environment()):
+    with environ(found.environment()):
         tables = create_tables(found.settings())
     return replace(found, tables=tuple(tables))
-
-
-@contextmanager
-def _environ(own: Mapping[str, str]) -> Iterator[None]:
-    """Have a child's environment in this process: PynamoDB finds its endpoint and credentials nowhere else."""
-    before = dict(os.environ)
-    wanted = process_environment(own)
-    changed = {name for name in before.keys() | wanted.keys() if before.get(name) != wanted.get(name)}
-    try:
-        _set(changed, wanted)
-        yield
-    finally:
-        _set(changed, before)
-
-
-def _set(names: set[str], values: Mapping[str, str]) -> None:
-    for name in names:
-        if name in values:
-            os.environ[name] = values[name]
-        else:
-            os.environ.pop(name, None)

@@ -19,9 +19,10 @@ from dagy_queue.errors import LocalStackError
 from dagy_queue.local import endpoint
 from dagy_queue.local.aws_server import AwsServer
 from dagy_queue.local.commands import command_of
+from dagy_queue.local.environment import process_environment
 from dagy_queue.local.gateway import GatewayOptions
 from dagy_queue.local.processes import Child
-from dagy_queue.local.provision import CLUSTER, Provisioned, process_environment, provision
+from dagy_queue.local.provision import CLUSTER, Provisioned, provision
 from dagy_queue.local.redis_server import RedisServer, require
 from dagy_queue.settings import Settings
 
@@ -31,7 +32,8 @@ class LocalStack:
 
     ``redis_url`` uses a running Redis instead of an embedded one; port 0 picks a free one. ``limits`` is ``"aws"``
     for AWS's default quotas or a mapping like ``{"run_task_calls": [20, 20]}``; ``simulate`` runs no container
-    processes; other keyword arguments are LocalEcsConfig's. With a ``data_dir`` Redis's data and the logs stay there.
+    processes; other keyword arguments are LocalEcsConfig's. With a ``data_dir`` Redis's data stays there, with a
+    ``log_dir`` the logs; otherwise both are temporary.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class LocalStack:
         aws_port: int = 0,
         redis_port: int = 0,
         data_dir: Path | None = None,
+        log_dir: Path | None = None,
         region: str = "us-east-1",
         **ecs: Any,
     ) -> None:
@@ -53,6 +56,7 @@ class LocalStack:
         self._aws: AwsServer | None = None
         self._provisioned: Provisioned | None = None
         self._children: list[Child] = []
+        self._given_log_dir = log_dir
         self.log_dir = Path()
 
     def __enter__(self) -> Self:
@@ -70,8 +74,9 @@ class LocalStack:
 
     def start(self) -> None:
         """Start Redis and AWS, and make everything in them."""
-        base = self._data_dir or Path(self._exit.enter_context(tempfile.TemporaryDirectory(prefix="dagy-stack-")))
-        self.log_dir = base / "logs"
+        temporary = Path(self._exit.enter_context(tempfile.TemporaryDirectory(prefix="dagy-stack-")))
+        base = self._data_dir or temporary
+        self.log_dir = self._given_log_dir or base / "logs"
         if self._given_redis_url:
             require(self._given_redis_url)
         else:
@@ -135,16 +140,26 @@ class LocalStack:
         """Return counters and depths of every queue."""
         return endpoint.call(self.endpoint_url, "sqs/stats")
 
-    def spawn(self, name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Child:
-        """Start a ``dispatcher``, ``bridge`` or ``flower`` of this stack; its output goes to a file in ``log_dir``."""
-        number = 1 + sum(child.name.split("-")[0] == name for child in self._children)
-        own = {**self.environment, **(environment or {})}
-        label = f"{name}-{number}"
+    @property
+    def foundation(self) -> list[Child]:
+        """The processes without which nothing here works: Redis, if it is ours, and AWS."""
+        found = [self._redis.child] if self._redis else []
+        return [*found, self._aws.child] if self._aws else found
+
+    def spawn(self, name: str, *arguments: str, label: str = "", environment: Mapping[str, str] | None = None) -> Child:
+        """Start a ``dispatcher``, ``bridge`` or ``flower`` of this stack; its output goes to ``<label>.log``.
+
+        Without a label it is numbered; with the label of an earlier one, it takes that one's place.
+        """
+        label = label or f"{name}-{1 + sum(child.name.startswith(name) for child in self._children)}"
+        for earlier in [child for child in self._children if child.name == label]:
+            earlier.stop()
+            self._children.remove(earlier)
         child = Child(
             label,
             command_of(name, arguments),
             log=self.log_dir / f"{label}.log",
-            environment=process_environment(own),
+            environment=process_environment({**self.environment, **(environment or {})}),
         )
         self._children.append(child)
         return child

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from dagy_queue.local.ecs import DroppedAnswer
 from dagy_queue.local.gateway.events import EventRouter
 from dagy_queue.local.gateway.http import (
     JSON_10,
@@ -18,6 +19,7 @@ from dagy_queue.local.gateway.http import (
     aws,
     aws_error,
     header,
+    plain,
     read_body,
     read_json,
     write,
@@ -35,6 +37,12 @@ TRANSPORT = "dagy.transport"
 
 class Ecs(Protocol):
     """What the gateway needs of the local ECS."""
+
+    async def start(self) -> None:
+        """Get ready."""
+
+    async def close(self) -> None:
+        """Stop every task."""
 
     async def call(self, operation: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Run one ECS operation."""
@@ -57,6 +65,9 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         body = await read_body(receive)
+        if header(scope, b"origin"):
+            await write(send, _FROM_A_BROWSER)
+            return
         service, _, operation = header(scope, b"x-amz-target").partition(".")
         match service:
             case "AmazonSQS":
@@ -98,8 +109,6 @@ class Gateway:
             polling.cancel()
 
     async def _ecs_call(self, operation: str, body: bytes) -> Answer | None:
-        from dagy_queue.local.ecs import DroppedAnswer
-
         self.calls[f"ecs.{operation}"] += 1
         try:
             return aws(await self._ecs.call(operation, read_json(body)), JSON_11)
@@ -124,6 +133,12 @@ class Gateway:
             name = "InvalidAction"
             return aws_error(AwsError(name, f"the local {signed_for} speaks the JSON protocol only"), JSON_10)
         return await self._moto.call(scope, body)
+
+
+_FROM_A_BROWSER = plain(
+    {"error": "Forbidden", "message": "web pages may not call the local AWS: it starts processes on this machine"}, 403
+)
+"""No SDK sends an Origin; a page that does could otherwise run commands here by way of RunTask."""
 
 
 async def _hang_up(scope: Scope, receive: Receive) -> None:

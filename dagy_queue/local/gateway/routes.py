@@ -43,7 +43,7 @@ class LocalRoutes:
             case ["events"] if method == "POST":
                 await self._events.put_event(body)
             case ["metadata", task, *rest]:
-                found = await self._ecs.admin("metadata", {"id": task, "path": "/".join(rest)})
+                found = await self._ecs.admin("metadata", {"id": task, "path": "".join(f"/{one}" for one in rest)})
             case ["ecs", action]:
                 found = await self._ecs.admin(action, body)
             case _:

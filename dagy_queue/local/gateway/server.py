@@ -59,6 +59,7 @@ async def serve(options: GatewayOptions, listener: socket.socket, build_ecs: Cal
         logs=MotoLogs(options.region, options.account),
         secrets=MotoSecrets(options.region, options.account),
     )
+    await ecs.start()
     about = {"region": options.region, "account": options.account, "cluster": options.cluster, "pid": os.getpid()}
     app = Gateway(ecs=ecs, sqs=sqs, events=events, moto=moto, about=about)
     config = uvicorn.Config(
@@ -81,19 +82,13 @@ async def serve(options: GatewayOptions, listener: socket.socket, build_ecs: Cal
     stopping = asyncio.create_task(stopped.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     signal.alarm(STOP_SECONDS)
-    await _close(ecs)
+    await ecs.close()
     sqs.close()
     server.should_exit = True
     await serving
     await warm
     moto.close()
     signal.alarm(0)
-
-
-async def _close(ecs: Ecs) -> None:
-    close = getattr(ecs, "close", None)
-    if close:
-        await close()
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -1,16 +1,19 @@
 """Runs the real gateway process with a tiny ECS: it echoes, refuses, drops answers and emits events on demand."""
 
-import dagy_queue.local.ecs as local_ecs
+from dagy_queue.local.ecs import DroppedAnswer
 from dagy_queue.local.gateway import server
 from dagy_queue.local.ports import AwsError, LogLine
-
-DroppedAnswer = getattr(local_ecs, "DroppedAnswer", None) or type("DroppedAnswer", (Exception,), {})
-local_ecs.DroppedAnswer = DroppedAnswer
 
 
 class FakeEcs:
     def __init__(self, _options, _base_url, *, events, logs, secrets):
         self.events, self.logs, self.secrets = events, logs, secrets
+
+    async def start(self):
+        pass
+
+    async def close(self):
+        pass
 
     async def call(self, operation, request):
         if operation == "CreateCluster":

@@ -205,7 +205,7 @@ def test_calls_are_counted_by_service_and_operation(gateway, client):
 
 def test_admin_actions_and_task_metadata_go_to_the_local_ecs(gateway):
     assert call_local(gateway, "ecs/faults", {"throttle": 1}) == {"action": "faults", "throttle": 1}
-    assert call_local(gateway, "metadata/ab12/task")["path"] == "task"
+    assert call_local(gateway, "metadata/ab12/task")["path"] == "/task"
 
 
 def test_the_endpoint_is_on_loopback_only(gateway):
