@@ -49,6 +49,11 @@ class Child:
         """Return the exit code, None while the child runs."""
         return self._process.poll()
 
+    def terminate(self) -> None:
+        """Ask the child to end (SIGTERM)."""
+        if self.poll() is None:
+            self._process.terminate()
+
     def stop(self) -> None:
         """End the child: SIGTERM, and SIGKILL for what is left after its time."""
         if self.poll() is None:

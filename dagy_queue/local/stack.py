@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,9 @@ from dagy_queue.local.processes import Child
 from dagy_queue.local.provision import CLUSTER, Provisioned, provision
 from dagy_queue.local.redis_server import RedisServer, require
 from dagy_queue.settings import Settings
+
+STOP_SECONDS = 10.0
+"""Time for the product's processes to end after SIGTERM."""
 
 
 class LocalStack:
@@ -91,9 +95,21 @@ class LocalStack:
     def stop(self) -> None:
         """Stop everything that was started, last first."""
         for child in reversed(self._children):
-            child.stop()
+            child.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        while time.monotonic() < deadline and any(child.poll() is None for child in self._children):
+            self._release_long_polls()
+            time.sleep(0.05)
+        for child in reversed(self._children):
+            child.kill()
         self._children.clear()
         self._exit.close()
+
+    def _release_long_polls(self) -> None:
+        """Let a bridge that is told to stop see it now, not at the end of its long poll."""
+        if self._provisioned:
+            with contextlib.suppress(LocalStackError):
+                endpoint.call(self._provisioned.endpoint_url, "sqs/release", {}, seconds=2.0)
 
     @property
     def redis(self) -> RedisServer:

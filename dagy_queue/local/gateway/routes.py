@@ -40,6 +40,8 @@ class LocalRoutes:
                 found = {"calls": dict(self._calls), "events": dict(self._events.counts)}
             case ["sqs", "stats"]:
                 found = self._sqs.stats()
+            case ["sqs", "release"] if method == "POST":
+                self._sqs.release()
             case ["events"] if method == "POST":
                 await self._events.put_event(body)
             case ["metadata", task, *rest]:

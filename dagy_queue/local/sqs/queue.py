@@ -46,6 +46,7 @@ class Queue:
         self._hidings = 0
         self._waiters: dict[asyncio.Future[None], None] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._releases = 0
         self._closed = False
 
     def count(self, state: State) -> int:
@@ -100,9 +101,10 @@ class Queue:
     async def take_waiting(self, limit: int, visibility: float, wait: float) -> list[Message]:
         """Receive like :meth:`take`, waiting up to ``wait`` seconds for a first message."""
         deadline = time.monotonic() + wait
+        releases = self._releases
         while not (taken := self.take(limit, visibility)):
             left = deadline - time.monotonic()
-            if left <= 0 or self._closed:
+            if left <= 0 or self._closed or self._releases != releases:
                 self.counters.empty_receives += 1
                 break
             await self._wait(left)
@@ -148,11 +150,16 @@ class Queue:
         self._ready.clear()
         self._hidden.clear()
 
-    def close(self) -> None:
-        """Answer every waiting receiver with nothing; the queue or the server is going away."""
-        self._closed = True
+    def release(self) -> None:
+        """Answer every waiting receiver with nothing."""
+        self._releases += 1
         while self._waiters:
             self._wake_one()
+
+    def close(self) -> None:
+        """Answer every receiver at once from now on; the queue or the server is going away."""
+        self._closed = True
+        self.release()
         if self._timer:
             self._timer.cancel()
 

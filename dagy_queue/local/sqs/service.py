@@ -82,6 +82,11 @@ class LeanSqs:
         """Return counters of every queue and of every operation."""
         return {"queues": self._registry.stats(), "calls": dict(self.calls)}
 
+    def release(self) -> None:
+        """Answer all open long polls with nothing, so that whoever waits for one to end need not."""
+        for entry in self._registry.entries.values():
+            entry.queue.release()
+
     def close(self) -> None:
         """Answer all long polls: the server is about to stop."""
         for entry in self._registry.entries.values():
