@@ -34,10 +34,10 @@ STOP_SECONDS = 10.0
 class LocalStack:
     """Everything on loopback, stopped in reverse order at exit.
 
-    ``redis_url`` uses a running Redis instead of an embedded one; port 0 picks a free one. ``limits`` is ``"aws"``
-    for AWS's default quotas or a mapping like ``{"run_task_calls": [20, 20]}``; ``simulate`` runs no container
-    processes; other keyword arguments are LocalEcsConfig's. With a ``data_dir`` Redis's data stays there, with a
-    ``log_dir`` the logs; otherwise both are temporary.
+    ``redis_url`` uses a running Redis instead of an embedded one; port 0 picks a free one. Keyword arguments beyond
+    those named are LocalEcsConfig's: ``limits`` is ``"aws"`` for AWS's default quotas or a mapping like
+    ``{"run_task_calls": {"per_second": 20, "burst": 20}}``, ``simulate`` runs no container processes. With a
+    ``data_dir`` Redis's data stays there, with a ``log_dir`` the logs; otherwise both are temporary.
     """
 
     def __init__(

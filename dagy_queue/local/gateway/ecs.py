@@ -38,4 +38,4 @@ def ecs_config(options: GatewayOptions, base_url: str) -> LocalEcsConfig:
 def _limits(given: Any) -> Limits:
     if given == "aws":
         return AWS_DEFAULT_LIMITS
-    return Limits(**{name: Rate(*rate) for name, rate in (given or {}).items()})
+    return Limits(**{name: Rate(**rate) for name, rate in (given or {}).items()})

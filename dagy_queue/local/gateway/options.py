@@ -16,8 +16,8 @@ ACCOUNT = "000000000000"
 class GatewayOptions:
     """The gateway's address and account, and what the local ECS is told.
 
-    ``ecs`` has LocalEcsConfig's fields in plain JSON: ``limits`` is ``"aws"`` or a mapping of limit names to
-    ``[per_second, burst]``, ``delays`` a mapping.
+    ``ecs`` has LocalEcsConfig's fields in plain JSON: ``limits`` is ``"aws"`` or a mapping like
+    ``{"run_task_calls": {"per_second": 20, "burst": 20}}``, ``delays`` a mapping.
     """
 
     host: str = "127.0.0.1"

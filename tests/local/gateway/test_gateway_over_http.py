@@ -210,3 +210,19 @@ def test_admin_actions_and_task_metadata_go_to_the_local_ecs(gateway):
 
 def test_the_endpoint_is_on_loopback_only(gateway):
     assert gateway.url.startswith("http://127.0.0.1:")
+
+
+def test_an_answer_does_not_wait_for_a_delayed_acknowledgement(client):
+    sqs = client("sqs")
+    sqs.list_queues()
+    started = time.monotonic()
+    for _ in range(50):
+        sqs.list_queues()
+    # Nagle's algorithm against a delayed ACK costs 40 ms a call, 2 s in all.
+    assert time.monotonic() - started < 1.5
+
+
+def test_a_web_page_may_not_call_anything(gateway):
+    for path in ("/_local/ecs/faults", "/"):
+        answer = urllib3.request("POST", gateway.url + path, headers={"Origin": "https://example.com"}, body="{}")
+        assert answer.status == 403
