@@ -77,7 +77,11 @@ class Admin:
 
     def stats(self, _body: Mapping[str, Any]) -> Json:
         """Return what was counted since the start or the last reset."""
-        return {**self._world.stats.describe(), "fork_server_pid": self._runtimes.forked.pid}
+        return {
+            **self._world.stats.describe(),
+            "held": self._world.faults.held,
+            "fork_server_pid": self._runtimes.forked.pid,
+        }
 
     def reset(self, body: Mapping[str, Any]) -> Json:
         """Lift faults, zero statistics and fill the buckets; with ``{"tasks": true}`` also stop and forget tasks."""

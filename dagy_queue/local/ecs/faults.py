@@ -99,6 +99,7 @@ class Faults:
         self._released: dict[str, asyncio.Event] = {}
         self.events = EventFaults()
         self.tasks = TaskFaults()
+        self.held = 0
 
     def update(self, rules: Mapping[str, Any]) -> None:
         """Put rules in force, field by field; what is not named stays. Raises InvalidParameterException."""
@@ -151,7 +152,11 @@ class Faults:
         """Wait while answers of an operation are held."""
         rule = self._rule(operation)
         if rule is not None and rule.hold:
-            await self._released.setdefault(operation, asyncio.Event()).wait()
+            self.held += 1
+            try:
+                await self._released.setdefault(operation, asyncio.Event()).wait()
+            finally:
+                self.held -= 1
 
     def release(self, operation: str) -> int:
         """Let go of the held answers of an operation ("" means all). Returns of how many operations."""
@@ -202,6 +207,11 @@ def _changed(block: Block, values: Mapping[str, Any]) -> Block:
     if not isinstance(values, Mapping):
         raise invalid(f"A block of fault rules must be an object; got {values!r}.")
     _refuse_unknown(values, {f.name for f in fields(block)}, type(block).__name__)
+    for name, value in values.items():
+        default = getattr(block, name)
+        kind = type(default) if isinstance(default, bool | str) else (int, float, type(None))
+        if not isinstance(value, kind):
+            raise invalid(f"{type(block).__name__}.{name}: {value!r} is not of the right type.")
     return type(block)(**{**_values(block), **values})
 
 

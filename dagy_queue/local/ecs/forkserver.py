@@ -82,7 +82,7 @@ class ForkServer:
         if frame["op"] == "start":
             self._start(frame, descriptors[0])
         elif frame["key"] in self._pids:
-            _kill(self._pids[frame["key"]], frame["signal"])
+            _signal(self._pids[frame["key"]], frame["signal"])
 
     def _start(self, frame: Frame, output: int) -> None:
         sys.stdout.flush()
@@ -126,12 +126,12 @@ class ForkServer:
             key = self._keys.pop(pid, None)
             if key is not None:
                 del self._pids[key]
-                _kill(pid, signal.SIGKILL)
+                _kill_group(pid)
                 self._send({"event": "exited", "key": key, "status": os.waitstatus_to_exitcode(status)})
 
     def _kill_all(self) -> None:
         for pid in self._keys:
-            _kill(pid, signal.SIGKILL)
+            _signal(pid, signal.SIGKILL)
         deadline = time.monotonic() + 2.0
         while self._keys and time.monotonic() < deadline:
             pid, _ = os.waitpid(-1, os.WNOHANG)
@@ -197,12 +197,17 @@ def load(entry: str) -> Callable[[Mapping[str, str]], Any]:
     return function
 
 
-def _kill(pid: int, number: int) -> None:
+def _signal(pid: int, number: int) -> None:
+    """Signal a container that has not been reaped. Just after its fork it is not yet the leader of a group."""
+    if number == signal.SIGKILL:
+        _kill_group(pid)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _kill_group(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        if number == signal.SIGKILL:
-            os.killpg(pid, number)
-        else:
-            os.kill(pid, number)
+        os.killpg(pid, signal.SIGKILL)
 
 
 def main() -> None:

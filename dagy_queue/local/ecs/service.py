@@ -52,6 +52,7 @@ class LocalEcs:
         tokens = TokenLedger(config.clock)
         host = Host(config, self._runtimes, self._delivery, secrets or NoSecrets(), self._faults, self._stats, store)
         self._runs = Runs(host)
+        self._is_closed = False
         clusters = Clusters(config.realm, store, tuple(config.clusters))
         definitions = TaskDefinitions(config.realm, config.clock)
         world = World(config, clusters, definitions, store, tokens, self._meters, self._faults, self._stats, rng)
@@ -77,6 +78,7 @@ class LocalEcs:
 
     async def close(self) -> None:
         """Stop every task and every process, and give up answers that are held."""
+        self._is_closed = True
         self._faults.release("")
         await self._runs.close(self._config.close_grace_seconds)
         await self._runtimes.close()
@@ -87,6 +89,8 @@ class LocalEcs:
         handler = self._handlers.get(operation)
         if handler is None:
             raise AwsError("UnknownOperationException", f"Unknown operation '{operation}'.")
+        if self._is_closed:
+            raise AwsError("ServerException", "The local ECS is closed.", status=500)
         self._stats.calls[operation] += 1
         verdict = self._faults.judge(operation)
         await _sleep(verdict.delay_before)

@@ -148,8 +148,7 @@ class ForkServerClient:
     def _lose_children(self) -> None:
         for child in self._children.values():
             if child.started.done():
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(child.started.result(), signal.SIGKILL)
+                _kill_orphan(child.started.result())
                 child.ended.set_result(LOST)
             else:
                 child.started.set_exception(ConnectionResetError("the fork server has ended"))
@@ -169,3 +168,9 @@ async def _writable(channel: socket.socket) -> None:
 def _set_once(ready: asyncio.Future[None]) -> None:
     if not ready.done():
         ready.set_result(None)
+
+
+def _kill_orphan(pid: int) -> None:
+    for kill in (os.killpg, os.kill):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            kill(pid, signal.SIGKILL)
