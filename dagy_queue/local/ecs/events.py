@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from dagy_queue.local.ecs.arns import Realm
 from dagy_queue.local.ecs.reading import Json
@@ -53,6 +54,7 @@ def task_detail(task: Task) -> Json:
     return detail
 
 
+@lru_cache(maxsize=4096)
 def iso_time(seconds: float) -> str:
     """Return a time as events write it: UTC with milliseconds."""
     moment = datetime.fromtimestamp(seconds, UTC)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -20,10 +19,10 @@ _SWEEP_EVERY = 1000
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What a token stands for: the parameters' digest, the answer given, the tasks made and when."""
+    """What a token stands for: the parameters' digest, the answer given (JSON), the tasks made and when."""
 
     digest: str
-    answer: Json
+    answer: str
     tasks: Sequence[Task]
     created_at: float
 
@@ -53,7 +52,8 @@ class TokenLedger:
         if launch is None or launch.expires_at() <= self._clock():
             return None
         if launch.digest == digest_of(request):
-            return copy.deepcopy(launch.answer)
+            answer: Json = json.loads(launch.answer)
+            return answer
         raise AwsError(
             "ConflictException",
             "The RunTask request conflicts with an earlier one: its clientToken was used with other parameters.",
@@ -62,7 +62,7 @@ class TokenLedger:
 
     def add(self, cluster: str, token: str, request: Mapping[str, Any], answer: Json, tasks: Sequence[Task]) -> None:
         """Remember what a token launched."""
-        launch = Launch(digest_of(request), copy.deepcopy(answer), tuple(tasks), self._clock())
+        launch = Launch(digest_of(request), json.dumps(answer), tuple(tasks), self._clock())
         self._launches[cluster, token] = launch
         self._added += 1
         if self._added % _SWEEP_EVERY == 0:

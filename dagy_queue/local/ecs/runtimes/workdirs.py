@@ -9,12 +9,19 @@ from pathlib import Path
 
 
 class WorkDirs:
-    """Makes and removes directories below one root, itself temporary unless it was given."""
+    """Makes and removes directories below one root: the one given, or a temporary one made when first needed."""
 
     def __init__(self, root: Path | None) -> None:
-        self._is_temporary = root is None
-        self.root = root or Path(tempfile.mkdtemp(prefix="dagy-ecs-"))
-        self.root.mkdir(parents=True, exist_ok=True)
+        self._given = root
+        self._root: Path | None = None
+
+    @property
+    def root(self) -> Path:
+        """The root, which exists from now on."""
+        if self._root is None:
+            self._root = self._given or Path(tempfile.mkdtemp(prefix="dagy-ecs-"))
+            self._root.mkdir(parents=True, exist_ok=True)
+        return self._root
 
     def make(self, key: str) -> Path:
         """Return a new directory for one container."""
@@ -29,8 +36,8 @@ class WorkDirs:
 
     async def close(self) -> None:
         """Remove the root, if it was made here."""
-        if self._is_temporary:
-            await asyncio.to_thread(shutil.rmtree, self.root, ignore_errors=True)
+        if self._given is None and self._root is not None:
+            await asyncio.to_thread(shutil.rmtree, self._root, ignore_errors=True)
 
 
 def _removed_empty(directory: Path) -> bool:
