@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import sys
 from dataclasses import replace
@@ -15,6 +16,8 @@ from dagy_queue.local.processes import Child
 
 START_SECONDS = 30.0
 GATEWAY = ("-m", "dagy_queue.local.gateway")
+NEEDED = ("flask", "flask_cors", "httptools", "moto", "uvicorn")
+"""What the ``local`` extra brings for the gateway."""
 _LISTENING = re.compile(r"^(http://\S+:\d+)$", re.MULTILINE)
 
 
@@ -41,6 +44,7 @@ class AwsServer:
 
     def start(self) -> None:
         """Start the gateway and wait until it is healthy."""
+        _require_extra()
         written = self._log.stat().st_size if self._log.exists() else 0
         command = [sys.executable, *GATEWAY, "--options", self._options.to_json()]
         child = Child("aws", command, log=self._log, environment=process_environment({}), stop_seconds=12)
@@ -67,3 +71,9 @@ class AwsServer:
         if self._child:
             self._child.stop()
             self._child = None
+
+
+def _require_extra() -> None:
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise LocalStackError(f"the local AWS needs {', '.join(missing)}: pip install 'dagy-queue[local]'")

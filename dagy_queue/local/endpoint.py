@@ -34,7 +34,7 @@ def call(endpoint_url: str, path: str, body: Mapping[str, Any] | None = None, *,
 def health(endpoint_url: str) -> Mapping[str, Any] | None:
     """Return what a gateway says of itself, None if nothing or something else answers there."""
     try:
-        found = call(endpoint_url, "health", seconds=2.0)
+        found = call(endpoint_url, "health", seconds=1.0)
     except LocalStackError:
         return None
     return found if isinstance(found, dict) and "product" in found else None

@@ -46,8 +46,11 @@ class Child:
         return self._process.pid
 
     def poll(self) -> int | None:
-        """Return the exit code, None while the child runs."""
-        return self._process.poll()
+        """Return the exit code, None while the child runs. What an ended child leaves behind is ended too."""
+        if self._process.returncode is None and self._has_ended():
+            self._kill_group()
+            self._process.wait()
+        return self._process.returncode
 
     def terminate(self) -> None:
         """Ask the child to end (SIGTERM)."""
@@ -56,28 +59,37 @@ class Child:
 
     def stop(self) -> None:
         """End the child: SIGTERM, and SIGKILL for what is left after its time."""
-        if self.poll() is None:
-            self._process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(self._stop_seconds)
+        self.terminate()
+        deadline = time.monotonic() + self._stop_seconds
+        while self.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
         self.kill()
 
     def kill(self) -> None:
         """End the child and everything it started, at once."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait()
+        if self.poll() is None:
+            self._kill_group()
+            self._process.wait()
 
     def wait_until(self, ready: Callable[[], bool], seconds: float, what: str) -> None:
         """Wait until ``ready`` is true. Raises LocalStackError with the last output if child or time end first."""
         deadline = time.monotonic() + seconds
-        while not ready():
-            code = self.poll()
-            if code is not None:
+        while True:
+            if (code := self.poll()) is not None:
                 raise LocalStackError(f"{self.name} ended with exit code {code} before {what}{self.tail()}")
+            if ready():
+                return
             if time.monotonic() > deadline:
                 raise LocalStackError(f"{self.name}: not {what} after {seconds:g} s{self.tail()}")
             time.sleep(0.02)
+
+    def _has_ended(self) -> bool:
+        # Seen before it is reaped: until then its id, which is its group's, cannot be another process's.
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def _kill_group(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
 
     def tail(self, lines: int = 15) -> str:
         """Return the last lines of output, for a message."""

@@ -114,7 +114,7 @@ def connect(url: str) -> Redis:
     """Return a client with short timeouts."""
     from redis import Redis
 
-    return Redis.from_url(url, socket_connect_timeout=2, socket_timeout=5)
+    return Redis.from_url(url, socket_connect_timeout=1, socket_timeout=2)
 
 
 def answers(url: str) -> bool:

@@ -175,7 +175,7 @@ class LocalStack:
             label,
             command_of(name, arguments),
             log=self.log_dir / f"{label}.log",
-            environment=process_environment({**self.environment, **(environment or {})}),
+            environment=process_environment({**self.environment, "PYTHONUNBUFFERED": "1", **(environment or {})}),
         )
         self._children.append(child)
         return child

@@ -29,6 +29,8 @@ def is_running(pid):
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
+    if sys.platform != "linux":
+        return True
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
 

@@ -137,3 +137,9 @@ def test_a_stack_can_use_a_redis_that_runs_already(stack):
         assert other.environment["DAGY_REDIS_URL"] == stack.redis_url
         assert len(other.foundation) == 1
     assert answers(stack.redis_url)
+
+
+def test_a_missing_extra_is_named_with_its_install_command(monkeypatch):
+    monkeypatch.setattr("dagy_queue.local.aws_server.NEEDED", ("moto", "not_there"))
+    with pytest.raises(LocalStackError, match=r"needs not_there: pip install 'dagy-queue\[local\]'"), LocalStack():
+        pass

@@ -10,6 +10,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from dagy_queue.local.ports import AwsError
@@ -121,6 +122,7 @@ class EventRouter:
         return None
 
 
+@lru_cache(maxsize=64)
 def allows_rule(policy: str, queue_arn: str, rule_arn: str) -> bool:
     """Tell whether a queue policy lets EventBridge send to the queue on behalf of a rule."""
     if not policy:
