@@ -49,8 +49,8 @@ from dagy import flow, task
 
 @task
 def wait(_n):
-    print("waiting now", flush=True)
     try:
+        print("waiting now")
         Event().wait()
     finally:
         print("cleaned up")
