@@ -44,7 +44,7 @@ def shard_correlation(correlation_id: str, index: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AttemptId:
-    """One attempt of one run; attempts count from 0."""
+    """One attempt of one run; attempts count from 1."""
 
     run_id: str
     attempt: int

@@ -6,6 +6,7 @@ its index, and the callback as the chord's body, so that Celery itself collects 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -18,7 +19,7 @@ from dagy_queue.dispatch.parking import place_of
 from dagy_queue.dispatch.services import Services
 from dagy_queue.ids import shard_id
 from dagy_queue.ledger import BatchRecord
-from dagy_queue.messaging.names import LAUNCH_QUEUE, LAUNCH_TASK
+from dagy_queue.messaging.names import LAUNCH_QUEUE, LAUNCH_TASK, PARKED_STATE
 from dagy_queue.messaging.render import shard_blanks
 from dagy_queue.requests import read_request
 
@@ -63,5 +64,18 @@ def _enter(services: Services, batch: BatchRecord) -> None:
 
 def _enter_chunk(services: Services, batch_id: str, first: int, deltas: Sequence[Mapping[str, Any]]) -> int:
     shards = [(shard_id(batch_id, first + offset), delta) for offset, delta in enumerate(deltas)]
+    _mark_parked(services, [run_id for run_id, _ in shards])
     services.batches.enter_shards(batch_id, first, shards)
     return first + len(deltas)
+
+
+def _mark_parked(services: Services, run_ids: Sequence[str]) -> None:
+    """Store Celery's state of the shards in one round trip; see ``PARKED_STATE``."""
+    backend = services.app.backend
+    with services.redis.errors():
+        pipeline = backend.client.pipeline(transaction=False)
+        for run_id in run_ids:
+            meta = {"status": PARKED_STATE, "result": None, "traceback": None, "children": [], "task_id": run_id}
+            # NX: a redelivered expansion must not overwrite the result of a shard that has ended.
+            pipeline.set(backend.get_key_for_task(run_id), json.dumps(meta), ex=backend.expires, nx=True)
+        pipeline.execute()

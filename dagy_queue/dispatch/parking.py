@@ -18,6 +18,7 @@ from dagy_queue.dispatch.services import Services
 from dagy_queue.dispatch.storage import ObjectStore, report_uri
 from dagy_queue.errors import AwsError, AwsRefused, RunFailed
 from dagy_queue.ledger.runs import Parked, Place, StoppedRun
+from dagy_queue.messaging.names import PARKED_STATE
 from dagy_queue.messaging.publication import about_request
 from dagy_queue.messaging.render import run_blanks
 from dagy_queue.outcomes import Kind, Outcome
@@ -53,6 +54,7 @@ def park(services: Services, task: Task, request: Mapping[str, Any]) -> None:
     signature = task.signature_from_request()
     blanks = {**run_blanks(), "parent_id": task.request.parent_id, "root_id": task.request.root_id}
     priority = (task.request.delivery_info or {}).get("priority") or checked.priority
+    mark_parked(task)
     found = services.runs.park(
         run_id,
         request=kept,
@@ -64,6 +66,12 @@ def park(services: Services, task: Task, request: Mapping[str, Any]) -> None:
     if found is Parked.CANCELLED:
         raise Revoked("cancelled before it was launched")
     raise Ignore
+
+
+def mark_parked(task: Task) -> None:
+    """Store that the run is parked: before it can be launched, so that this never overwrites a result."""
+    if not task.request.ignore_result:
+        task.update_state(state=PARKED_STATE)
 
 
 def place_of(services: Services, request: LaunchRequest | ContainerRequest, priority: int) -> Place:

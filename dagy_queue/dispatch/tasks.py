@@ -26,6 +26,8 @@ class LaunchTask(Task):
     """Base of ``dagy.launch``: what Celery calls around the two passes."""
 
     abstract = True
+    throws = (RunFailed, RequestInvalid)
+    """Expected ends of a run: logged in a line, without a traceback of ours."""
     services: Services
 
     def signature_from_request(self, request: Any = None, *args: Any, **options: Any) -> Any:
@@ -44,6 +46,7 @@ class LaunchTask(Task):
         """Begin the next attempt: after RETRY is stored, so that it cannot overwrite the attempt's own result."""
         pending = getattr(self.request, "dagy_retry_delay", None)
         if pending is not None:
+            parking.mark_parked(self)
             self.services.runs.retry(AttemptId(task_id, self.request.get(ATTEMPT_HEADER)), pending)
 
     def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
@@ -53,7 +56,7 @@ class LaunchTask(Task):
             return
         attempt = self.request.get(ATTEMPT_HEADER)
         completion = None if attempt is not None else {"outcome": _outcome_of(retval)}
-        self.services.runs.finish(AttemptId(task_id, attempt or 0), final, completion)
+        self.services.runs.finish(AttemptId(task_id, attempt or 1), final, completion)
 
 
 def register_tasks(app: Celery, services: Services) -> None:
@@ -116,7 +119,7 @@ def _end_as_revoked(task: LaunchTask, reason: str) -> None:
     task.send_event("task-revoked", terminated=True, signum=None, expired=False)
     task_revoked.send(sender=task, request=request, terminated=True, signum=None, expired=False)
     outcome = Outcome(kind=Kind.CANCELLED, summary=reason).to_dict()
-    attempt_id = AttemptId(request.id, request.get(ATTEMPT_HEADER) or 0)
+    attempt_id = AttemptId(request.id, request.get(ATTEMPT_HEADER) or 1)
     task.services.runs.finish(attempt_id, RunStatus.CANCELLED, {"outcome": outcome})
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from typing import Any
 
@@ -59,7 +60,7 @@ def run_dispatcher(config: Settings, *, concurrency: int | None = None, name: st
         "--pool=threads",
         f"--concurrency={concurrency or config.dispatch.concurrency}",
         f"--queues={LAUNCH_QUEUE},{FAN_OUT_QUEUE}",
-        f"--hostname={name or 'dispatcher-%%p'}@%h",
+        f"--hostname={name or f'dispatcher-{os.getpid()}'}@%h",
         f"--loglevel={loglevel}",
         "--task-events",
     ]

@@ -50,7 +50,8 @@ class Outcome:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plain form: what is kept in the ledger and carried by RunFailed."""
-        return {name: value for name, value in asdict(self).items() if value not in ("", None, False)}
+        values = {name: value for name, value in asdict(self).items() if value is not None and value != ""}
+        return values | {"kind": self.kind.value}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

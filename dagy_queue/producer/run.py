@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from dagy_queue.ledger import RunEntry, RunStatus
+from dagy_queue.ledger import Phase, RunEntry, RunStatus
 from dagy_queue.outcomes import Outcome
 from dagy_queue.producer.publisher import Publisher, default_publisher
 from dagy_queue.producer.waiting import wait_for
+
+_STATUS_OF_STATE = {
+    "SUCCESS": RunStatus.SUCCEEDED,
+    "FAILURE": RunStatus.FAILED,
+    "REVOKED": RunStatus.CANCELLED,
+}
 
 
 class RunHandle:
@@ -28,7 +34,11 @@ class RunHandle:
 
     def status(self) -> RunStatus:
         """Return the public status. Raises RunNotFound, RedisUnavailable."""
-        return self.entry().status
+        entry = self.entry()
+        if entry.phase is Phase.STOPPED:
+            # Celery stores the result a moment before the ledger hears of it.
+            return _STATUS_OF_STATE.get(self.result.state, entry.status)
+        return entry.status
 
     def entry(self) -> RunEntry:
         """Return all that the ledger knows: phase, attempt, task ARN, times. Raises RunNotFound, RedisUnavailable."""

@@ -1,7 +1,10 @@
 """The whole stack as one object: what is in it, and that a task's life comes out of it as events."""
 
+import contextlib
 import json
 import os
+import sys
+from contextlib import ExitStack
 
 import boto3
 import pytest
@@ -34,8 +37,7 @@ def aws(stack):
         one.close()
 
 
-def run_simulated_task(aws, stack, **request):
-    ecs = aws("ecs")
+def run_task(ecs, stack, container=None, **request):
     ecs.register_task_definition(
         family="job",
         requiresCompatibilities=["FARGATE"],
@@ -43,7 +45,7 @@ def run_simulated_task(aws, stack, **request):
         cpu="256",
         memory="512",
         executionRoleArn=stack.environment["DAGY_ECS_EXECUTION_ROLE_ARN"],
-        containerDefinitions=[{"name": "worker", "image": "dagy-worker:local"}],
+        containerDefinitions=[{"name": "worker", "image": "dagy-worker:local", **(container or {})}],
     )
     network = {"awsvpcConfiguration": {"subnets": [stack.environment["DAGY_ECS_SUBNETS"]]}}
     return ecs.run_task(
@@ -51,21 +53,23 @@ def run_simulated_task(aws, stack, **request):
     )["tasks"][0]
 
 
+def events_of(sqs, stack):
+    """Return the details of the events that come, up to a task's end."""
+    url = stack.provisioned.queue_url
+    found = []
+    while not found or found[-1]["lastStatus"] != "STOPPED":
+        for message in sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20)["Messages"]:
+            found.append(json.loads(message["Body"])["detail"])
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    return found
+
+
 def test_a_task_of_ours_sends_its_whole_life_to_the_event_queue(stack, aws):
-    sqs = aws("sqs")
-    run_simulated_task(aws, stack, startedBy="someone-else")
-    task = run_simulated_task(aws, stack, startedBy="dagy/run-1/0")
-    statuses = []
-    while not statuses or statuses[-1] != "STOPPED":
-        answer = sqs.receive_message(QueueUrl=stack.provisioned.queue_url, WaitTimeSeconds=10)
-        for message in answer["Messages"]:
-            event = json.loads(message["Body"])
-            assert event["detail"]["taskArn"] == task["taskArn"]
-            assert event["source"] == "aws.ecs"
-            statuses.append(event["detail"]["lastStatus"])
-            sqs.delete_message(QueueUrl=stack.provisioned.queue_url, ReceiptHandle=message["ReceiptHandle"])
-    assert statuses[0] == "PROVISIONING"
-    assert stack.stats()["events"]["delivered"] >= len(statuses)
+    run_task(aws("ecs"), stack, startedBy="someone-else")
+    task = run_task(aws("ecs"), stack, startedBy="dagy/run-1/0")
+    found = events_of(aws("sqs"), stack)
+    assert {one["taskArn"] for one in found} == {task["taskArn"]}
+    assert found[0]["lastStatus"] == "PROVISIONING"
     assert "undelivered" not in stack.stats()["events"]
 
 
@@ -117,11 +121,53 @@ def test_children_never_see_the_callers_own_aws_or_redis(stack):
 def test_ecs_faults_are_injected_through_the_stack(stack, aws):
     stack.admin("limits", {"run_task_calls": {"per_second": 0.001, "burst": 0}})
     with pytest.raises(ClientError, match="ThrottlingException"):
-        run_simulated_task(aws, stack)
+        run_task(aws("ecs"), stack)
     stack.admin("limits", {"preset": "none"})
-    run_simulated_task(aws, stack)
+    run_task(aws("ecs"), stack)
     with pytest.raises(LocalStackError, match="UnknownOperationException"):
         stack.admin("nonsense")
+
+
+CONTAINER = """
+import json, os, urllib.request
+import boto3
+with urllib.request.urlopen(os.environ["ECS_CONTAINER_METADATA_URI_V4"] + "/task") as answer:
+    print("I am", json.load(answer)["TaskARN"])
+boto3.client("s3").put_object(Bucket="dagy-artifacts", Key="from-container", Body=os.environ["PASSWORD"].encode())
+"""
+
+
+def test_a_container_reaches_s3_its_secret_its_log_and_its_metadata():
+    session = boto3.session.Session("local", "local", region_name="us-east-1")
+    with LocalStack() as stack, ExitStack() as closing:
+
+        def client(service):
+            return closing.enter_context(contextlib.closing(session.client(service, endpoint_url=stack.endpoint_url)))
+
+        secret = client("secretsmanager").create_secret(Name="db", SecretString='{"password": "s3cret"}')["ARN"]
+        log_options = {
+            "awslogs-group": stack.provisioned.log_group,
+            "awslogs-region": "us-east-1",
+            "awslogs-stream-prefix": "dagy",
+        }
+        task = run_task(
+            client("ecs"),
+            stack,
+            startedBy="dagy/run/0",
+            container={
+                "image": "python:3.11",
+                "command": [sys.executable, "-c", CONTAINER],
+                "secrets": [{"name": "PASSWORD", "valueFrom": f"{secret}:password::"}],
+                "logConfiguration": {"logDriver": "awslogs", "options": log_options},
+            },
+        )
+        *_, stopped = events_of(client("sqs"), stack)
+        assert stopped["containers"][0]["exitCode"] == 0, stopped
+        stored = client("s3").get_object(Bucket="dagy-artifacts", Key="from-container")["Body"].read()
+        assert stored == b"s3cret"
+        stream = f"dagy/worker/{task['taskArn'].rsplit('/', 1)[1]}"
+        lines = client("logs").get_log_events(logGroupName=stack.provisioned.log_group, logStreamName=stream)["events"]
+        assert [line["message"] for line in lines] == [f"I am {task['taskArn']}"]
 
 
 def test_everything_is_stopped_at_the_end(tmp_path):

@@ -11,7 +11,7 @@ local entered = (#ARGV - 2) / 2
 local seq = redis.call('INCRBY', P .. ':seq', entered) - entered
 for i = 1, entered do
   local id, delta = ARGV[1 + 2 * i], ARGV[2 + 2 * i]
-  redis.call('HSET', run_key(id), 'phase', 'HELD', 'attempt', 0, 'created', now, 'at', now, 'batch', batch, 'shard',
+  redis.call('HSET', run_key(id), 'phase', 'HELD', 'attempt', 1, 'created', now, 'at', now, 'batch', batch, 'shard',
     first + i - 1)
   if delta ~= '' then redis.call('HSET', run_key(id), 'delta', delta) end
   redis.call('ZADD', lane, base + seq + i, id)

@@ -6,7 +6,7 @@ local key = run_key(id)
 local found = redis.call('HMGET', key, 'phase', 'cancel')
 if found[1] and found[1] ~= 'QUEUED' then return found[1] end
 local now = now_ms()
-if not found[1] then redis.call('HSET', key, 'phase', 'QUEUED', 'attempt', 0, 'created', now, 'at', now) end
+if not found[1] then redis.call('HSET', key, 'phase', 'QUEUED', 'attempt', 1, 'created', now, 'at', now) end
 redis.call('HDEL', key, 'published')
 redis.call('ZREM', P .. ':published', id)
 redis.call('HSET', key, 'request', ARGV[2], 'message', ARGV[3], 'queue', ARGV[4], 'pool', ARGV[5], 'org', ARGV[6],

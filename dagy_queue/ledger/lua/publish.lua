@@ -4,7 +4,7 @@ local id, list, message = ARGV[1], ARGV[2], ARGV[3]
 local key = run_key(id)
 if redis.call('EXISTS', key) == 1 then return 0 end
 local now = now_ms()
-redis.call('HSET', key, 'phase', 'QUEUED', 'attempt', 0, 'created', now, 'at', now, 'published', message)
+redis.call('HSET', key, 'phase', 'QUEUED', 'attempt', 1, 'created', now, 'at', now, 'published', message)
 for i = 4, #ARGV, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
 redis.call('ZADD', P .. ':published', now, id)
 if list ~= '' then redis.call('LPUSH', list, message) end

@@ -83,7 +83,7 @@ def test_a_shard_resumes_from_the_template_of_its_batch(batches: BatchLedger, co
     RunLedger(connection).complete(grant.attempt_id, DONE)
     (message,) = (json.loads(m) for m in connection.client.lrange("queue", 0, -1))
     run_id = shard_id(batch_id, 1)
-    assert message == {"id": run_id, "group_index": 1, "dagy_attempt": 0, "tag": f"{run_id}/0/1"}
+    assert message == {"id": run_id, "group_index": 1, "dagy_attempt": 1, "tag": f"{run_id}/1/1"}
 
 
 def test_a_shard_knows_its_correlation_org_and_flow(batches: BatchLedger, connection: RedisConnection) -> None:

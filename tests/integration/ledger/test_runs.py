@@ -107,8 +107,8 @@ def test_a_stopped_event_resumes_the_run_once_with_the_blanks_filled(
     stop = event(attempt_id, 6, stopped=True)
     assert runs.apply([stop, stop, stop]) == [Applied.RESUMED, Applied.STALE, Applied.STALE]
     (message,) = resumed(connection)
-    assert message["headers"] == {"id": "r", "dagy_attempt": 0, "retries": 0}
-    assert message["tag"] == "r/0/1"
+    assert message["headers"] == {"id": "r", "dagy_attempt": 1, "retries": 0}
+    assert message["tag"] == "r/1/1"
 
 
 def test_events_out_of_order_never_move_a_run_back(runs: RunLedger, admission: AdmissionLedger) -> None:
@@ -123,7 +123,7 @@ def test_an_event_of_another_attempt_or_task_is_stale(runs: RunLedger, admission
     other_attempt = event(AttemptId("r", attempt_id.attempt + 1), 9, stopped=True)
     other_task = event(attempt_id, 9, stopped=True, arn="arn:other")
     assert runs.apply([other_attempt, other_task]) == [Applied.STALE, Applied.STALE]
-    assert runs.apply([event(AttemptId("nobody", 0), 1, stopped=True)]) == [Applied.UNKNOWN]
+    assert runs.apply([event(AttemptId("nobody", 1), 1, stopped=True)]) == [Applied.UNKNOWN]
 
 
 def test_the_stopped_event_may_come_before_the_launch_is_noted(runs: RunLedger, admission: AdmissionLedger) -> None:
@@ -159,7 +159,7 @@ def test_a_refused_launch_waits_and_keeps_or_changes_its_attempt(runs: RunLedger
     assert (again.attempt_id, again.refusals) == (grant.attempt_id, 1)
     assert admission.release(again.attempt_id, new_attempt=True, **release) is Released.HELD
     (third,) = next(g for g in iter(lambda: admission.lease(1, 60).grants, None) if g)
-    assert third.attempt_id == AttemptId("r", 1)
+    assert third.attempt_id == AttemptId("r", 2)
     assert runs.get("r").refusal == "throttled"
 
 
@@ -177,12 +177,12 @@ def test_a_retry_is_the_next_attempt_and_its_message_counts_it(
 ) -> None:
     attempt_id = launched(runs, admission)
     runs.apply([event(attempt_id, 6, stopped=True)])
-    assert runs.retry(attempt_id, 0) == 1
+    assert runs.retry(attempt_id, 0) == 2
     assert runs.retry(attempt_id, 0) is None
     (grant,) = next(g for g in iter(lambda: admission.lease(1, 60).grants, None) if g)
-    assert (grant.attempt_id.attempt, grant.retries) == (1, 1)
+    assert (grant.attempt_id.attempt, grant.retries) == (2, 1)
     runs.complete(grant.attempt_id, COMPLETION)
-    assert resumed(connection)[0]["headers"] == {"id": "r", "dagy_attempt": 1, "retries": 1}
+    assert resumed(connection)[0]["headers"] == {"id": "r", "dagy_attempt": 2, "retries": 1}
 
 
 def test_a_finished_run_keeps_its_outcome_and_expires(
