@@ -10,7 +10,8 @@ from typing import Any
 
 from dagy_queue.local.ports import AwsError
 from dagy_queue.local.sqs.attributes import KNOWN, checked
-from dagy_queue.local.sqs.errors import invalid_value, missing, query_code
+from dagy_queue.local.sqs.batches import batch_entries, each
+from dagy_queue.local.sqs.errors import invalid_value, missing
 from dagy_queue.local.sqs.messages import (
     Message,
     Receipt,
@@ -20,12 +21,12 @@ from dagy_queue.local.sqs.messages import (
 )
 from dagy_queue.local.sqs.moves import Moves
 from dagy_queue.local.sqs.queue import MAX_IN_FLIGHT
+from dagy_queue.local.sqs.receiving import received
 from dagy_queue.local.sqs.registry import Entry, Registry
 
 Request = Mapping[str, Any]
 Answer = dict[str, Any]
 
-_ENTRY_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 
 
@@ -171,14 +172,14 @@ class LeanSqs:
 
     def _send_batch(self, request: Request) -> Answer:
         entry = self._entry(request)
-        entries = _batch_entries(request)
+        entries = batch_entries(request)
         size = sum(len(str(one.get("MessageBody", "")).encode()) for one in entries)
         if size > 1_048_576:
             raise AwsError(
                 "BatchRequestTooLong",
                 f"Batch requests cannot be longer than 1048576 bytes. You have sent {size} bytes.",
             )
-        return _each(entries, lambda one: self._send(entry, one))
+        return each(entries, lambda one: self._send(entry, one))
 
     async def _receive(self, request: Request) -> Answer:
         entry = self._entry(request)
@@ -193,7 +194,7 @@ class LeanSqs:
         if entry.queue.count(State.HIDDEN) >= MAX_IN_FLIGHT and wait == 0:
             raise AwsError("OverLimit", f"Too many messages in flight ({MAX_IN_FLIGHT}).")
         taken = await entry.queue.take_waiting(limit, visibility, wait)
-        return {"Messages": [_received(entry, message, request) for message in taken]} if taken else {}
+        return {"Messages": [received(entry, message, request) for message in taken]} if taken else {}
 
     def _delete(self, entry: Entry, request: Request) -> Answer:
         entry.queue.delete(self._receipt(entry, request))
@@ -213,7 +214,7 @@ class LeanSqs:
 
     def _batch(self, request: Request, run: Callable[[Entry, Request], Answer]) -> Answer:
         entry = self._entry(request)
-        return _each(_batch_entries(request), lambda one: run(entry, one))
+        return each(batch_entries(request), lambda one: run(entry, one))
 
     def _receipt(self, entry: Entry, request: Request) -> Receipt:
         handle = _required(request, "ReceiptHandle")
@@ -239,65 +240,3 @@ def _required(request: Request, name: str) -> Any:
 def _within(name: str, value: Any, low: int, high: int) -> None:
     if not (isinstance(value, int) and low <= value <= high):
         raise invalid_value(name, value, f"Must be between {low} and {high}, if provided.")
-
-
-def _batch_entries(request: Request) -> list[Request]:
-    entries: list[Request] = request.get("Entries") or []
-    if not entries:
-        raise AwsError("EmptyBatchRequest", "There should be at least one entry in the request.")
-    if len(entries) > 10:
-        raise AwsError(
-            "TooManyEntriesInBatchRequest",
-            f"Maximum number of entries per request are 10. You have sent {len(entries)}.",
-        )
-    ids = [str(one.get("Id", "")) for one in entries]
-    if not all(_ENTRY_ID.fullmatch(one) for one in ids):
-        raise AwsError(
-            "InvalidBatchEntryId",
-            "A batch entry id can only contain alphanumeric characters, hyphens and underscores."
-            " It can be at most 80 letters long.",
-        )
-    if len(set(ids)) != len(ids):
-        repeated = next(one for one in ids if ids.count(one) > 1)
-        raise AwsError("BatchEntryIdsNotDistinct", f"Id {repeated} repeated.")
-    return entries
-
-
-def _each(entries: list[Request], run: Callable[[Request], Answer]) -> Answer:
-    successful: list[Answer] = []
-    failed: list[Answer] = []
-    for entry in entries:
-        try:
-            successful.append({"Id": entry["Id"], **run(entry)})
-        except AwsError as exc:
-            failed.append(
-                {"Id": entry["Id"], "Code": query_code(exc.code), "Message": exc.message, "SenderFault": True}
-            )
-    return {"Successful": successful, **({"Failed": failed} if failed else {})}
-
-
-def _received(entry: Entry, message: Message, request: Request) -> Answer:
-    answer: Answer = {
-        "MessageId": message.message_id,
-        "ReceiptHandle": Receipt(entry.queue.name, message.number, message.receives).handle,
-        "MD5OfBody": md5_of_body(message.body),
-        "Body": message.body,
-    }
-    wanted = {*(request.get("AttributeNames") or ()), *(request.get("MessageSystemAttributeNames") or ())}
-    if wanted:
-        system = message.system_attributes()
-        answer["Attributes"] = {name: value for name, value in system.items() if name in wanted or "All" in wanted}
-    chosen = _chosen(message.attributes, request.get("MessageAttributeNames") or ())
-    if chosen:
-        answer["MessageAttributes"] = chosen
-        answer["MD5OfMessageAttributes"] = md5_of_attributes(chosen)
-    return answer
-
-
-def _chosen(attributes: Mapping[str, Any], patterns: Any) -> dict[str, Any]:
-    def matches(name: str, pattern: str) -> bool:
-        if pattern in {"All", ".*"}:
-            return True
-        return name.startswith(pattern[:-2]) if pattern.endswith(".*") else name == pattern
-
-    return {name: value for name, value in attributes.items() if any(matches(name, pattern) for pattern in patterns)}
