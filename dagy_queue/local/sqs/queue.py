@@ -226,9 +226,8 @@ class Queue:
         self._waiters[waiter] = None
         self._arm()
         try:
-            await asyncio.wait_for(waiter, seconds)
-        except TimeoutError:
-            pass
+            # Not wait_for: before Python 3.12 it lets a cancellation pass that comes after the waking.
+            await asyncio.wait((waiter,), timeout=seconds)
         except asyncio.CancelledError:
             # Woken for a message and gone before taking it: the next one shall have it.
             if self._count[State.READY]:
