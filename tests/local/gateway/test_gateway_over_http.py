@@ -5,8 +5,10 @@ import json
 import time
 import uuid
 
+import boto3
 import pytest
 import urllib3
+from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
 
 from dagy_queue.aws.event_rule import event_pattern
@@ -226,3 +228,20 @@ def test_a_web_page_may_not_call_anything(gateway):
     for path in ("/_local/ecs/faults", "/"):
         answer = urllib3.request("POST", gateway.url + path, headers={"Origin": "https://example.com"}, body="{}")
         assert answer.status == 403
+
+
+def test_a_bucket_is_found_in_the_host_name_too(client, gateway):
+    s3 = client("s3")
+    s3.create_bucket(Bucket="in-host")
+    s3.put_object(Bucket="in-host", Key="a/b", Body=b"found")
+    port = gateway.url.rsplit(":", 1)[1]
+    session = boto3.session.Session("local", "local", region_name="us-east-1")
+    virtual = session.client(
+        "s3", endpoint_url=f"http://localhost:{port}", config=Config(s3={"addressing_style": "virtual"})
+    )
+    link = virtual.generate_presigned_url("get_object", {"Bucket": "in-host", "Key": "a/b"})
+    virtual.close()
+    host = f"in-host.localhost:{port}"
+    assert host in link
+    answer = urllib3.request("GET", link.replace(host, f"127.0.0.1:{port}"), headers={"Host": host})
+    assert (answer.status, answer.data) == (200, b"found")
