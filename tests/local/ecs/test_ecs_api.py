@@ -166,6 +166,12 @@ def test_a_task_definition_is_told_as_it_was_registered_with_sizes_in_units() ->
         ("ListTasks", {"nextToken": "?"}, "InvalidParameterException", "Invalid token"),
         ("CreateCluster", {"clusterName": "no spaces"}, "InvalidParameterException", "Invalid identifier"),
         ("CreateCluster", {"capacityProviders": ["mine"]}, "InvalidParameterException", "was not found"),
+        (
+            "CreateCluster",
+            {"clusterName": "x", "defaultCapacityProviderStrategy": [{"capacityProvider": "FARGATE"}]},
+            "InvalidParameterException",
+            "not associated with the cluster",
+        ),
         ("TagResource", {"resourceArn": "x"}, "InvalidParameterException", "Invalid ARN"),
         ("TagResource", {"resourceArn": f"{REALM}:task/default/1"}, "ResourceNotFoundException", "not found"),
     ],

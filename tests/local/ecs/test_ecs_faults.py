@@ -91,6 +91,10 @@ def test_the_vcpu_quota_counts_each_capacity_type_for_itself() -> None:
             "You’ve reached the limit on the number of vCPUs you can run concurrently"  # noqa: RUF001
         ]
         assert not (await kit.call("RunTask", **run_request(count=3, **SPOT)))["failures"]
+        arn = answer["tasks"][0]["taskArn"]
+        await kit.call("StopTask", task=arn)
+        await kit.bus.stopped(arn)
+        await kit.run(overrides=FOREVER)
 
     simulated(test, vcpu_limit=0.5, spot_vcpu_limit=1)
 

@@ -176,8 +176,11 @@ def test_when_the_fork_server_dies_its_tasks_are_stopped_and_another_takes_over(
     async def test(kit: Kit) -> None:
         arn = await started(kit, WORKER, "ready", environment=doing("polite"))
         server = (await kit.ecs.admin("stats", {}))["fork_server_pid"]
+        workers = children_of(server)
         os.kill(server, signal.SIGKILL)
         detail = await kit.bus.stopped(arn)
+        await eventually(lambda: not any(is_alive(worker) for worker in workers))
+        assert len(workers) == 1
         assert detail["stopCode"] == "InfrastructureHealth"
         assert "fork server" in detail["containers"][0]["reason"]
         assert "exitCode" not in detail["containers"][0]
