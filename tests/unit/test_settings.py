@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from pydantic import ValidationError
+
+from dagy_queue.errors import SettingsInvalid
+from dagy_queue.settings import FLAT_NAMES, Section, Settings, load_settings, settings
+
+SECTIONS = {name: field.annotation for name, field in Settings.model_fields.items()}
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in FLAT_NAMES:
+        monkeypatch.delenv(name, raising=False)
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+def test_everything_has_a_default() -> None:
+    assert load_settings() == Settings()
+
+
+@pytest.mark.parametrize(("name", "path"), FLAT_NAMES.items())
+def test_every_flat_name_sets_a_setting_that_exists(monkeypatch: pytest.MonkeyPatch, name: str, path: str) -> None:
+    section, key = path.split(".")
+    monkeypatch.setenv(name, "redis://text")
+    value = getattr(getattr(load_settings(), section), key)
+    assert value in ("redis://text", ("redis://text",))
+
+
+def test_the_sectioned_spelling_wins_over_the_flat_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGY_REDIS_URL", "redis://flat")
+    monkeypatch.setenv("DAGY_QUEUE__REDIS__URL", "redis://sectioned")
+    assert load_settings().redis.url == "redis://sectioned"
+
+
+def test_both_spellings_together_fill_one_section(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGY_ECS_CLUSTER_ARN", "flat")
+    monkeypatch.setenv("DAGY_QUEUE__ECS__FAMILY", "sectioned")
+    ecs = load_settings().ecs
+    assert (ecs.cluster, ecs.family) == ("flat", "sectioned")
+
+
+def test_an_empty_flat_name_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGY_REDIS_URL", "")
+    assert load_settings().redis.url == Settings().redis.url
+
+
+def test_the_first_of_two_flat_names_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
+    assert load_settings().aws.region == "eu-west-1"
+
+
+def test_arguments_win_over_the_environment_key_by_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGY_QUEUE__REDIS__URL", "redis://environment")
+    monkeypatch.setenv("DAGY_QUEUE__REDIS__PREFIX", "mine")
+    redis = load_settings(redis={"url": "redis://argument"}).redis
+    assert (redis.url, redis.prefix) == ("redis://argument", "mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "subnets"),
+    [
+        ("a", ("a",)),
+        ("a, b,,c ", ("a", "b", "c")),
+        ('["a", "b"]', ("a", "b")),
+        (" [] ", ()),
+    ],
+)
+def test_lists_are_given_with_commas_or_as_json(
+    monkeypatch: pytest.MonkeyPatch, text: str, subnets: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("DAGY_ECS_SUBNETS", text)
+    assert load_settings().ecs.subnets == subnets
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "path"),
+    [
+        ("DAGY_ECS_SUBNETS", "[nonsense", "ecs.subnets"),
+        ("DAGY_ECS_SUBNETS", ",".join("abcdefghijklmnopq"), "ecs.subnets"),
+        ("DAGY_ECS_SECURITY_GROUPS", "a,b,c,d,e,f", "ecs.security_groups"),
+        ("DAGY_QUEUE__BRIDGE__WAIT_SECONDS", "21", "bridge.wait_seconds"),
+        ("DAGY_QUEUE__DISPATCH__CONCURRENCY", "many", "dispatch.concurrency"),
+        ("DAGY_QUEUE__REDIS__TYPO", "1", "redis.typo"),
+        ("DAGY_QUEUE__REDIS", "redis://x", "redis"),
+    ],
+)
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, text: str, path: str) -> None:
+    monkeypatch.setenv(name, text)
+    with pytest.raises(SettingsInvalid, match=rf"\b{path}\b"):
+        load_settings()
+
+
+def test_every_wrong_setting_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGY_QUEUE__BRIDGE__WAIT_SECONDS", "-1")
+    monkeypatch.setenv("DAGY_QUEUE__DISPATCH__LEASE_SECONDS", "0")
+    with pytest.raises(SettingsInvalid) as caught:
+        load_settings()
+    assert "bridge.wait_seconds" in str(caught.value)
+    assert "dispatch.lease_seconds" in str(caught.value)
+
+
+def test_a_default_task_size_that_fargate_does_not_have_is_refused() -> None:
+    with pytest.raises(SettingsInvalid):
+        load_settings(ecs={"cpu": 300, "memory": 512})
+
+
+def test_a_redis_url_of_no_known_kind_is_refused() -> None:
+    with pytest.raises(SettingsInvalid):
+        load_settings(redis={"url": "localhost:6379"})
+
+
+def test_a_value_that_is_no_text_is_read_from_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGY_QUEUE__ECS__ASSIGN_PUBLIC_IP", "true")
+    monkeypatch.setenv("DAGY_QUEUE__DISPATCH__LAUNCH_THREADS", "8")
+    found = load_settings()
+    assert found.ecs.assign_public_ip is True
+    assert found.dispatch.launch_threads == 8
+
+
+def test_settings_never_change() -> None:
+    found = load_settings()
+    with pytest.raises(ValidationError):
+        found.redis.url = "redis://other"  # type: ignore[misc]
+    with pytest.raises(ValidationError):
+        found.redis = found.redis  # type: ignore[misc]
+
+
+def test_the_settings_of_a_process_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = settings()
+    monkeypatch.setenv("DAGY_REDIS_URL", "redis://later")
+    assert settings() is first
+
+
+@pytest.mark.parametrize("section", SECTIONS.values(), ids=SECTIONS.keys())
+def test_every_setting_says_what_it_is(section: type[Section]) -> None:
+    assert all(field.description for field in section.model_fields.values())
+
+
+def test_settings_can_be_passed_on_as_json() -> None:
+    found = load_settings(ecs={"subnets": ("a", "b")})
+    assert load_settings(**json.loads(found.model_dump_json())) == found
