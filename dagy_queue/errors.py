@@ -55,9 +55,7 @@ class RequestInvalid(DagyQueueError, ValueError):
         self.problems = tuple(problems)
         lines = "".join(f"\n  - {problem}" for problem in self.problems)
         count = len(self.problems)
-        super().__init__(
-            f"the {what} has {count} problem{'s' if count != 1 else ''}, nothing was sent:{lines}"
-        )
+        super().__init__(f"the {what} has {count} problem{'s' if count != 1 else ''}, nothing was sent:{lines}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.problems or str(self),)

@@ -75,7 +75,13 @@ def _mark_parked(services: Services, run_ids: Sequence[str]) -> None:
     with services.redis.errors():
         pipeline = backend.client.pipeline(transaction=False)
         for run_id in run_ids:
-            meta = {"status": PARKED_STATE, "result": None, "traceback": None, "children": [], "task_id": run_id}
+            meta: dict[str, Any] = {
+                "status": PARKED_STATE,
+                "result": None,
+                "traceback": None,
+                "children": [],
+                "task_id": run_id,
+            }
             # NX: a redelivered expansion must not overwrite the result of a shard that has ended.
             pipeline.set(backend.get_key_for_task(run_id), json.dumps(meta), ex=backend.expires, nx=True)
         pipeline.execute()

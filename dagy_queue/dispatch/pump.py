@@ -44,7 +44,7 @@ class Pump:
         self._stopping.set()
         if self._loop.is_alive():
             try:
-                self._admission.wake()
+                self._admission.interrupt()
             except RedisUnavailable:
                 log.warning("pump_not_woken")
             self._loop.join(self._settings.idle_wait_seconds)

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from dagy_queue.ids import AttemptId
+from dagy_queue.ids import AttemptId, new_id
 from dagy_queue.ledger.connection import RedisConnection
+
+_SHORTEST_WAIT = 0.01  # BLPOP waits for ever at 0
+_OWN_WAKE_TTL = 60
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +64,7 @@ class AdmissionLedger:
 
     def __init__(self, connection: RedisConnection) -> None:
         self.connection = connection
+        self._own_wake = connection.key("wake", new_id())
 
     def lease(self, most: int, lease_seconds: float) -> Granted:
         """Take up to ``most`` runs, in rotation over the orgs; each is ours for ``lease_seconds``."""
@@ -68,14 +72,19 @@ class AdmissionLedger:
         return Granted(tuple(_grant(*g) for g in grants), None if next_due < 0 else next_due / 1000, bool(more))
 
     def wait(self, seconds: float) -> None:
-        """Block until there is something to lease, or ``seconds`` have passed."""
+        """Block until there is something to lease, somebody calls :meth:`interrupt`, or ``seconds`` have passed."""
         with self.connection.errors():
-            self.connection.blocking_client.blpop([self.connection.key("wake")], timeout=max(seconds, 0.01))
+            keys = [self._own_wake, self.connection.key("wake")]
+            self.connection.blocking_client.blpop(keys, timeout=max(seconds, _SHORTEST_WAIT))
 
-    def wake(self) -> None:
-        """Wake one waiting pump."""
+    def interrupt(self) -> None:
+        """End the :meth:`wait` of this process, and let another one have the wake-up it may have taken."""
         with self.connection.errors():
-            self.connection.client.lpush(self.connection.key("wake"), "1")
+            pipeline = self.connection.client.pipeline()
+            pipeline.lpush(self._own_wake, "1")
+            pipeline.expire(self._own_wake, _OWN_WAKE_TTL)
+            pipeline.lpush(self.connection.key("wake"), "1")
+            pipeline.execute()
 
     def launched(self, attempt_id: AttemptId, task_arn: str) -> Noted:
         """Note the ECS task of an attempt."""

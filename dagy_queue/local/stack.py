@@ -168,9 +168,7 @@ class LocalStack:
         Without a label it is numbered; with the label of an earlier one, it takes that one's place.
         """
         label = label or f"{name}-{1 + sum(child.name.startswith(name) for child in self._children)}"
-        for earlier in [child for child in self._children if child.name == label]:
-            earlier.stop()
-            self._children.remove(earlier)
+        self.end(label)
         child = Child(
             label,
             command_of(name, arguments),
@@ -179,3 +177,9 @@ class LocalStack:
         )
         self._children.append(child)
         return child
+
+    def end(self, label: str) -> None:
+        """Stop the child of this label, if there is one."""
+        for child in [child for child in self._children if child.name == label]:
+            child.stop()
+            self._children.remove(child)

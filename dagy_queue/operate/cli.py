@@ -31,7 +31,7 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter an option
     dispatchers: Annotated[int, typer.Option(min=1, help="number of dispatchers")] = 1,
     flower: Annotated[bool, typer.Option(help="start Flower")] = True,
     data_dir: Annotated[Path | None, typer.Option(help="keep Redis's data and the logs here")] = None,
-    env_file: Annotated[Path | None, typer.Option(help="where the environment is written, default .dagy/env")] = None,
+    env_file: Annotated[Path, typer.Option(help="where the environment is written")] = Path(".dagy/env"),
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="show every process's log")] = False,
 ) -> None:
     """Start the whole stack on this machine: Redis, AWS, dispatcher, bridge, Flower. Ctrl-C stops it."""
@@ -46,7 +46,7 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter an option
         no_flower=not flower,
         data_dir=data_dir,
         verbose=verbose,
-        **({"env_file": env_file} if env_file else {}),
+        env_file=env_file,
     )
     raise typer.Exit(run_up(options))
 

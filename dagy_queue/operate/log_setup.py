@@ -11,7 +11,7 @@ import structlog
 def configure_logging(level: str = "info") -> None:
     """Send structlog and the standard library to stderr in one form."""
     number = logging.getLevelNamesMapping()[level.upper()]
-    shared = [
+    shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -35,7 +35,7 @@ class RunHandle:
     def status(self) -> RunStatus:
         """Return the public status. Raises RunNotFound, RedisUnavailable."""
         entry = self.entry()
-        if entry.phase is Phase.STOPPED:
+        if entry.phase in (Phase.STOPPED, Phase.QUEUED):
             # Celery stores the result a moment before the ledger hears of it.
             return _STATUS_OF_STATE.get(self.result.state, entry.status)
         return entry.status

@@ -25,7 +25,7 @@ from tests.integration.application import QUEUE, make_application
 ORG = "acme"
 FLOWS = Path(__file__).parent / "flows" / "basics.py"
 FLOW_NAMES = ("echo", "total", "broken", "flaky", "sleepy", "surroundings", "vanishing")
-TIMEOUT = 10
+TIMEOUT = 30
 
 
 @pytest.fixture(scope="session")

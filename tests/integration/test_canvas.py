@@ -11,8 +11,10 @@ from celery.canvas import Signature
 from celery.exceptions import ChordError, TaskRevokedError
 
 from dagy_queue import ContainerRequest, Phase, RunFailed, RunHandle, RunStatus, launch, launch_sig
+from dagy_queue.aws.clients import AwsClients
 from dagy_queue.local.stack import LocalStack
 from tests.integration.conftest import ORG, TIMEOUT, app_sig
+from tests.integration.waiting import until_phase
 
 pytestmark = pytest.mark.usefixtures("application")
 
@@ -130,7 +132,7 @@ def test_a_run_that_outlives_its_expiry_still_returns(stack: LocalStack) -> None
 
 def test_revoking_a_parked_run_stops_its_container(stack: LocalStack) -> None:
     run = launch(flow_name="sleepy", org_id=ORG)
-    wait_for_phase(run, Phase.RUNNING)
+    until_phase(run, Phase.RUNNING)
     run.cancel()
     with pytest.raises(TaskRevokedError):
         get(run.result)
@@ -143,7 +145,7 @@ def test_revoking_a_parked_run_stops_its_container(stack: LocalStack) -> None:
 
 def test_revoking_a_running_run_without_terminate_leaves_it_alone() -> None:
     run = launch(flow_name="sleepy", org_id=ORG, parameters={"seconds": 2})
-    wait_for_phase(run, Phase.RUNNING)
+    until_phase(run, Phase.RUNNING)
     run.result.revoke()
     assert run.get(timeout=TIMEOUT) == "rested"
 
@@ -152,7 +154,7 @@ def test_a_revoked_member_fails_its_chord(echo: Echo) -> None:
     sleepy = launch_sig(flow_name="sleepy", org_id=ORG)
     result = chord([echo(1), sleepy])(app_sig("identity"))
     member = RunHandle(result.parent.results[1].id)
-    wait_for_phase(member, Phase.RUNNING)
+    until_phase(member, Phase.RUNNING)
     member.cancel()
     with pytest.raises(ChordError, match="revoked"):
         get(result)
@@ -179,25 +181,5 @@ def test_a_chord_of_a_thousand_parked_runs_resolves(application: Celery) -> None
     assert [r["correlation_id"] for r in results] == [f"c-{n}" for n in range(1000)]
 
 
-def wait_for_phase(run: RunHandle, phase: Phase) -> None:
-    from time import monotonic, sleep
-
-    from dagy_queue.errors import RunNotFound
-
-    until = monotonic() + TIMEOUT
-    while monotonic() < until:
-        try:
-            now = run.entry().phase
-        except RunNotFound:
-            now = None
-        if now is phase:
-            return
-        assert not (now and now.status.is_final), f"the run ended as {now} before it was {phase}"
-        sleep(0.02)
-    raise AssertionError(f"run {run.run_id} never got to {phase}")
-
-
 def stack_client(stack: LocalStack, service: str) -> Any:
-    from dagy_queue.aws.clients import AwsClients
-
     return getattr(AwsClients(stack.settings().aws), service)

@@ -8,6 +8,7 @@ from typing import Any
 
 from dagy_queue.local.ecs import sizes
 from dagy_queue.local.ecs.reading import client_error, integer, invalid, items, mapping, text, texts
+from dagy_queue.requests.sizes import MEMORY_OF_CPU
 
 NETWORK_MODES = ("bridge", "host", "awsvpc", "none")
 COMPATIBILITIES = ("EC2", "FARGATE", "EXTERNAL", "MANAGED_INSTANCES")
@@ -41,7 +42,7 @@ def check_ephemeral_storage(storage: Mapping[str, Any]) -> None:
 
 def check_size(cpu: int | None, memory: int | None) -> None:
     """Raise unless Fargate offers the pair. None stands for a value that is absent or unreadable."""
-    if cpu is None or cpu not in sizes.MEMORY_BY_CPU:
+    if cpu is None or cpu not in MEMORY_OF_CPU:
         raise client_error(
             "Invalid 'cpu' setting for task. For more information, see the Troubleshooting section "
             "of the Amazon ECS Developer Guide."

@@ -1,24 +1,12 @@
-"""The sizes a Fargate task may have: which memory goes with which CPU, and how ECS writes both (pure)."""
+"""The sizes a Fargate task may have: how ECS writes them, and whether Fargate has them (pure)."""
 
 from __future__ import annotations
 
 import re
 
-GIB = 1024
+from dagy_queue.requests.sizes import MAX_EPHEMERAL_GIB, MEMORY_OF_CPU, MIN_EPHEMERAL_GIB
 
-MEMORY_BY_CPU: dict[int, tuple[int, ...]] = {
-    256: (512, 1 * GIB, 2 * GIB),
-    512: tuple(range(1 * GIB, 4 * GIB + 1, GIB)),
-    1024: tuple(range(2 * GIB, 8 * GIB + 1, GIB)),
-    2048: tuple(range(4 * GIB, 16 * GIB + 1, GIB)),
-    4096: tuple(range(8 * GIB, 30 * GIB + 1, GIB)),
-    8192: tuple(range(16 * GIB, 60 * GIB + 1, 4 * GIB)),
-    16384: tuple(range(32 * GIB, 120 * GIB + 1, 8 * GIB)),
-    32768: (60 * GIB, 120 * GIB, 244 * GIB),
-}
-"""Memory in MiB allowed for each number of CPU units (1,024 units are one vCPU)."""
-
-EPHEMERAL_STORAGE_GIB = range(21, 201)
+EPHEMERAL_STORAGE_GIB = range(MIN_EPHEMERAL_GIB, MAX_EPHEMERAL_GIB + 1)
 """What may be configured; a task that configures nothing has 20 GiB."""
 
 NEEDS_PLATFORM_1_4 = 8192
@@ -40,7 +28,7 @@ def parse_memory(text: str) -> int | None:
 
 def is_fargate_pair(cpu: int, memory: int) -> bool:
     """Tell whether Fargate offers this much CPU (units) with this much memory (MiB)."""
-    return memory in MEMORY_BY_CPU.get(cpu, ())
+    return memory in MEMORY_OF_CPU.get(cpu, ())
 
 
 def _scaled(pattern: re.Pattern[str], text: str) -> int | None:

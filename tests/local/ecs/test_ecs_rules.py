@@ -15,6 +15,7 @@ from dagy_queue.local.ecs.definition_rules import check_definition
 from dagy_queue.local.ecs.tags import merge_tags, read_tags
 from dagy_queue.local.ecs.validation import MAX_OVERRIDES, check_against_definition, check_network, check_run_task
 from dagy_queue.local.ports import AwsError
+from dagy_queue.requests.sizes import MEMORY_OF_CPU
 
 ALLOWED_STARTED_BY = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-/_"
 
@@ -32,7 +33,7 @@ def definition_refusal(**changes: Any) -> AwsError:
 
 
 def test_every_pair_of_the_fargate_table_is_offered() -> None:
-    assert sum(len(memories) for memories in sizes.MEMORY_BY_CPU.values()) == 3 + 4 + 7 + 13 + 23 + 12 + 12 + 3
+    assert sum(len(memories) for memories in MEMORY_OF_CPU.values()) == 3 + 4 + 7 + 13 + 23 + 12 + 12 + 3
     assert sizes.is_fargate_pair(32768, 244 * 1024)
     assert not sizes.is_fargate_pair(32768, 180 * 1024)
     assert not sizes.is_fargate_pair(256, 4096)
@@ -176,10 +177,10 @@ def fit(overrides: dict[str, Any], version: str = "1.4.0", **changes: Any) -> No
     check_against_definition(run_request(overrides=overrides), document, fargate=True, platform_version=version)
 
 
-@given(st.sampled_from(sorted(sizes.MEMORY_BY_CPU)), st.integers(1, 250))
+@given(st.sampled_from(sorted(MEMORY_OF_CPU)), st.integers(1, 250))
 def test_overridden_sizes_must_be_in_the_table_too(cpu: int, gib: int) -> None:
     overrides = {"cpu": str(cpu), "memory": str(gib * 1024)}
-    if gib * 1024 in sizes.MEMORY_BY_CPU[cpu]:
+    if gib * 1024 in MEMORY_OF_CPU[cpu]:
         fit(overrides)
         return
     with pytest.raises(AwsError, match="No Fargate configuration exists") as caught:
