@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+
+from dagy_queue.aws.clients import AwsClients
+from dagy_queue.settings import AwsSettings
+
+ATTEMPTS = {"ecs": 1, "ecs_control": 5, "s3": 5, "sqs": 2}
+
+
+@pytest.fixture(scope="module")
+def clients() -> AwsClients:
+    return AwsClients(AwsSettings(region="eu-west-3", connect_timeout=2, read_timeout=25), max_connections=7)
+
+
+@pytest.mark.parametrize("name", ATTEMPTS)
+def test_a_client_has_the_settings(clients: AwsClients, name: str) -> None:
+    config = getattr(clients, name).meta.config
+    assert (config.region_name, config.connect_timeout, config.read_timeout) == ("eu-west-3", 2, 25)
+    assert config.max_pool_connections == 7
+
+
+@pytest.mark.parametrize(("name", "attempts"), ATTEMPTS.items())
+def test_a_client_tries_as_often_as_fits_its_use(clients: AwsClients, name: str, attempts: int) -> None:
+    retries = getattr(clients, name).meta.config.retries
+    assert (retries["mode"], retries["total_max_attempts"]) == ("standard", attempts)
+
+
+@pytest.mark.parametrize("name", ATTEMPTS)
+def test_a_client_is_made_once(clients: AwsClients, name: str) -> None:
+    assert getattr(clients, name) is getattr(clients, name)
+
+
+def test_run_task_and_control_calls_have_clients_of_their_own(clients: AwsClients) -> None:
+    assert clients.ecs is not clients.ecs_control
+
+
+def test_the_endpoint_is_botocores_own_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
+    assert AwsClients(AwsSettings()).sqs.meta.endpoint_url == "http://127.0.0.1:4566"
