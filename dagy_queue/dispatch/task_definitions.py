@@ -6,12 +6,14 @@ call a second, so a lock in the ledger lets one dispatcher register while the ot
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from redis.exceptions import LockError
 from redis.lock import Lock
 
 from dagy_queue.aws.errors import mapped
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
     from mypy_boto3_ecs import ECSClient
 
 _HASH_LENGTH = 16
-_LOCK_SECONDS = 60
+_LOCK_SECONDS = 5.0
+"""How long the holder of the lock may take. One that died is waited for no longer: a revision too many does no harm."""
 _REMEMBERED_SECONDS = 7 * 86_400
 
 
@@ -90,11 +93,17 @@ class TaskDefinitions:
                 self._redis.client.delete(self._key(digest))
 
     def _register_once(self, digest: str, definition: Mapping[str, Any]) -> str:
+        lock = Lock(self._redis.client, self._key(digest, "lock"), timeout=_LOCK_SECONDS)
         with self._redis.errors():
-            lock = Lock(self._redis.client, self._key(digest, "lock"), timeout=_LOCK_SECONDS)
-            with lock:
-                arn = self._known(digest) or self._described(digest) or self._register(digest, definition)
+            locked = lock.acquire(blocking_timeout=_LOCK_SECONDS)
+        try:
+            arn = self._known(digest) or self._described(digest) or self._register(digest, definition)
+            with self._redis.errors():
                 self._redis.client.set(self._key(digest), arn, ex=_REMEMBERED_SECONDS)
+        finally:
+            if locked:
+                with self._redis.errors(), contextlib.suppress(LockError):
+                    lock.release()
         return arn
 
     def _known(self, digest: str) -> str | None:

@@ -95,7 +95,8 @@ def test_a_dispatcher_killed_before_its_call_arrives_is_replaced(scene: Scene) -
     scene.fault(delay_before=600.0, delay_before_next=1)
     first = scene.dispatcher()
     run = scene.launcher.launch(STUB)
-    until_phase(run, Phase.SUBMITTING)
+    eventually(lambda: scene.stack.admin("stats")["calls"].get("RunTask"), "the call is under way")
+    assert scene.tasks_of(run) == []
     kill(first)
     scene.dispatcher()
     scene.bridge()
