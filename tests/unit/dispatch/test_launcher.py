@@ -1,0 +1,342 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from dagy.contract import Env, RunSpec
+from dagy_queue.dispatch.flows import FlowResolver
+from dagy_queue.dispatch.launcher import Launcher
+from dagy_queue.dispatch.services import Services
+from dagy_queue.errors import AwsThrottled
+from dagy_queue.ledger import AdmissionLedger, Phase, RedisConnection, RunEntry
+from dagy_queue.outcomes import Kind, Outcome
+from dagy_queue.records.flows import RegisteredFlow
+from dagy_queue.settings import RedisSettings, load_settings
+from tests.unit.dispatch.conftest import ScriptedAws
+from tests.unit.kit import TASK_ARN
+from tests.unit.ledger.kit import RESUMED, granted_run
+
+DEFINITION_ARN = "arn:aws:ecs:us-east-1:123456789012:task-definition/dagy-worker-x:1"
+FLOW = {"kind": "flow", "flow_name": "etl", "org_id": "acme", "correlation_id": "trace"}
+CONTAINER = {"kind": "container", "image": "job:1", "org_id": "acme", "correlation_id": "trace"}
+
+Launched = Callable[..., RunEntry]
+
+
+def find(org_id: str, name: str, version: str) -> RegisteredFlow | None:
+    if name == "unknown":
+        return None
+    found = "7" if version == "latest" else version
+    return RegisteredFlow(
+        org_id=org_id, name=name, version=found, artifact_uri="s3://artifacts/etl.zip", artifact_sha256="0" * 64
+    )
+
+
+def launcher_of(services: Services) -> Launcher:
+    launcher = Launcher(services)
+    launcher._flows = FlowResolver(10, find)
+    return launcher
+
+
+@pytest.fixture
+def launched(services: Services, aws: ScriptedAws, connection: RedisConnection) -> Launched:
+    """Launch a run and return what the ledger knows of it then."""
+
+    def launch(request: Mapping[str, Any] = FLOW, *, definition: bool = True) -> RunEntry:
+        if definition:
+            knows_definition(aws)
+        launcher_of(services).launch(granted_run(connection, "run", request))
+        return services.runs.get("run")
+
+    return launch
+
+
+def knows_definition(aws: ScriptedAws) -> None:
+    aws.control_stub.add_response("describe_task_definition", {"taskDefinition": {"taskDefinitionArn": DEFINITION_ARN}})
+
+
+def accepts(aws: ScriptedAws) -> None:
+    aws.ecs_stub.add_response("run_task", {"tasks": [{"taskArn": TASK_ARN}], "failures": []})
+
+
+def fails(aws: ScriptedAws, reason: str) -> None:
+    aws.ecs_stub.add_response("run_task", {"tasks": [], "failures": [{"reason": reason}]})
+
+
+def outcome(entry: RunEntry) -> Outcome:
+    assert entry.completion is not None
+    return Outcome.from_dict(entry.completion["outcome"])
+
+
+def environment(aws: ScriptedAws) -> dict[str, str]:
+    (container,) = aws.run_task_calls[0]["overrides"]["containerOverrides"]
+    return {pair["name"]: pair["value"] for pair in container["environment"]}
+
+
+def test_a_flow_is_launched(aws: ScriptedAws, launched: Launched) -> None:
+    accepts(aws)
+    entry = launched()
+    assert (entry.phase, entry.task_arn) == (Phase.SUBMITTED, TASK_ARN)
+    (call,) = aws.run_task_calls
+    assert (call["taskDefinition"], call["clientToken"], call["startedBy"]) == (DEFINITION_ARN, "run-1", "dagy/run/1")
+
+
+def test_the_container_gets_the_version_that_latest_means_now(aws: ScriptedAws, launched: Launched) -> None:
+    accepts(aws)
+    launched()
+    spec = RunSpec.from_json(environment(aws)[Env.RUN_SPEC])
+    assert (spec.flow_name, spec.flow_version, spec.artifact_uri) == ("etl", "7", "s3://artifacts/etl.zip")
+    assert spec.result_uri == "s3://artifacts/results/acme/run/1/report.json"
+    assert spec.traces_uri == "s3://traces/exceptions/acme/run/traceback.txt"
+
+
+def test_a_container_is_launched_from_its_own_image(aws: ScriptedAws, launched: Launched) -> None:
+    aws.control_stub.add_client_error("describe_task_definition", "ClientException", "Unable to describe")
+    aws.control_stub.add_response("register_task_definition", {"taskDefinition": {"taskDefinitionArn": DEFINITION_ARN}})
+    images: list[str] = []
+    aws.ecs_control.meta.events.register(
+        "provide-client-params.ecs.RegisterTaskDefinition",
+        lambda params, **_: images.append(params["containerDefinitions"][0]["image"]),
+    )
+    accepts(aws)
+    assert launched(CONTAINER, definition=False).phase is Phase.SUBMITTED
+    assert images == ["job:1"]
+
+
+def test_a_spec_that_is_too_large_goes_to_s3(aws: ScriptedAws, launched: Launched) -> None:
+    bodies: list[bytes] = []
+    aws.s3.meta.events.register("provide-client-params.s3.PutObject", lambda params, **_: bodies.append(params["Body"]))
+    aws.s3_stub.add_response("put_object", {})
+    accepts(aws)
+    rows = ["x" * 100] * 100
+    launched(FLOW | {"parameters": {"rows": rows}})
+    assert environment(aws)[Env.RUN_SPEC_URI] == "s3://artifacts/results/acme/run/1/spec.json"
+    assert RunSpec.from_json(bodies[0].decode()).parameters == {"rows": rows}
+
+
+def test_a_spec_that_is_too_large_needs_a_bucket(
+    services: Services, aws: ScriptedAws, connection: RedisConnection
+) -> None:
+    knows_definition(aws)
+    config = load_settings(redis={"url": connection.settings.url})
+    launcher = launcher_of(replace(services, settings=config))
+    launcher.launch(granted_run(connection, "run", FLOW | {"parameters": {"rows": ["x" * 100] * 100}}))
+    assert outcome(services.runs.get("run")).kind is Kind.START_FAILED
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("ThrottlingException", "Rate exceeded"),
+        ("InvalidParameterException", "Rate exceeded (ErrorCode: Throttling)"),
+        ("ServerException", "Internal error"),
+    ],
+)
+def test_a_launch_that_may_work_later_is_held_under_the_same_token(
+    aws: ScriptedAws, launched: Launched, code: str, message: str
+) -> None:
+    aws.ecs_stub.add_client_error("run_task", code, message)
+    entry = launched()
+    assert (entry.phase, entry.attempt) == (Phase.HELD, 1)
+    assert code in entry.refusal
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "RESOURCE:MEMORY",
+        "RESOURCE:ENI",
+        "AGENT",
+        "Capacity is unavailable at this time. Please try again later or in a different availability zone",
+        "You\u2019ve reached the limit on the number of vCPUs you can run concurrently",
+    ],
+)
+def test_a_launch_without_room_is_held_under_a_new_token(aws: ScriptedAws, launched: Launched, reason: str) -> None:
+    fails(aws, reason)
+    entry = launched()
+    assert (entry.phase, entry.attempt, entry.retries) == (Phase.HELD, 2, 0)
+
+
+def test_an_answer_with_neither_task_nor_failure_is_asked_again(aws: ScriptedAws, launched: Launched) -> None:
+    aws.ecs_stub.add_response("run_task", {"tasks": [], "failures": []})
+    entry = launched()
+    assert (entry.phase, entry.attempt) == (Phase.HELD, 1)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [("AccessDeniedException", "not authorized"), ("ClusterNotFoundException", "Cluster not found.")],
+)
+def test_a_launch_that_will_never_work_ends_the_run(
+    aws: ScriptedAws, launched: Launched, connection: RedisConnection, code: str, message: str
+) -> None:
+    aws.ecs_stub.add_client_error("run_task", code, message)
+    entry = launched()
+    assert (entry.phase, outcome(entry).kind) == (Phase.STOPPED, Kind.START_FAILED)
+    assert code in outcome(entry).detail
+    assert connection.client.llen(RESUMED) == 1
+
+
+def test_a_failure_that_is_not_about_room_ends_the_run(aws: ScriptedAws, launched: Launched) -> None:
+    fails(aws, "ATTRIBUTE")
+    assert outcome(launched()).kind is Kind.START_FAILED
+
+
+def test_a_flow_that_nobody_registered_ends_the_run(aws: ScriptedAws, launched: Launched) -> None:
+    entry = launched(FLOW | {"flow_name": "unknown"})
+    assert outcome(entry).kind is Kind.START_FAILED
+    assert "unknown" in outcome(entry).summary
+
+
+def test_a_request_that_cannot_be_read_ends_the_run(launched: Launched) -> None:
+    entry = launched({"kind": "flow", "org_id": "acme"}, definition=False)
+    assert outcome(entry).kind is Kind.START_FAILED
+
+
+def test_the_task_that_a_conflict_names_is_adopted(aws: ScriptedAws, launched: Launched) -> None:
+    aws.ecs_stub.add_client_error("run_task", "ConflictException", modeled_fields={"resourceIds": [TASK_ARN]})
+    entry = launched()
+    assert (entry.phase, entry.task_arn) == (Phase.SUBMITTED, TASK_ARN)
+
+
+def test_a_conflict_that_names_no_task_ends_the_run(aws: ScriptedAws, launched: Launched) -> None:
+    aws.ecs_stub.add_client_error("run_task", "ConflictException", modeled_fields={"resourceIds": []})
+    assert outcome(launched()).kind is Kind.START_FAILED
+
+
+class EcsThatDeregistered:
+    """An ECS where somebody deregistered the first revision of a task definition."""
+
+    def __init__(self) -> None:
+        self.launched: list[str] = []
+        self._revisions = 1
+
+    def describe_task_definition(self, **_: Any) -> Any:
+        return {"taskDefinition": {"taskDefinitionArn": f"{DEFINITION_ARN[:-1]}{self._revisions}"}}
+
+    def register_task_definition(self, **_: Any) -> Any:
+        self._revisions += 1
+        return self.describe_task_definition()
+
+    def run_task(self, **parameters: Any) -> Any:
+        if parameters["taskDefinition"] == DEFINITION_ARN:
+            self._revisions = max(2, self._revisions)
+            error = {"Code": "ClientException", "Message": "TaskDefinition is inactive"}
+            raise ClientError({"Error": error}, "RunTask")  # type: ignore[typeddict-item]
+        self.launched.append(parameters["taskDefinition"])
+        return {"tasks": [{"taskArn": TASK_ARN}], "failures": []}
+
+
+def test_a_task_definition_that_ecs_no_longer_accepts_is_not_used_for_ever(
+    services: Services, connection: RedisConnection
+) -> None:
+    ecs = EcsThatDeregistered()
+    clients: Any = SimpleNamespace(ecs=ecs, ecs_control=ecs, s3=None)
+    launcher = launcher_of(replace(services, aws=clients))
+    for run_id in ("one", "two"):
+        launcher.launch(granted_run(connection, run_id, FLOW))
+    assert ecs.launched[-1:] == [DEFINITION_ARN[:-1] + "2"]
+
+
+def test_a_run_that_expired_while_it_waited_is_not_launched(
+    services: Services, connection: RedisConnection, aws: ScriptedAws
+) -> None:
+    grant = replace(granted_run(connection, "run", FLOW), expired=True)
+    launcher_of(services).launch(grant)
+    assert outcome(services.runs.get("run")).kind is Kind.CANCELLED
+    assert aws.run_task_calls == []
+
+
+def test_a_run_that_aws_refuses_for_too_long_fails(
+    services: Services, aws: ScriptedAws, connection: RedisConnection
+) -> None:
+    config = load_settings(redis={"url": connection.settings.url}, dispatch={"start_timeout": 0.001})
+    launcher = launcher_of(replace(services, settings=config))
+    knows_definition(aws)
+    fails(aws, "RESOURCE:MEMORY")
+    grant = granted_run(connection, "run", FLOW)
+    connection.client.hset(connection.key("run", "run"), "refused", "1")
+    launcher.launch(grant)
+    assert outcome(services.runs.get("run")).kind is Kind.CAPACITY
+
+
+def cancel_in_submission(services: Services, connection: RedisConnection) -> Any:
+    grant = granted_run(connection, "run", FLOW)
+    services.runs.cancel("run", "not wanted", {"outcome": {"kind": "cancelled", "summary": "s"}})
+    return grant
+
+
+def test_a_run_that_was_cancelled_while_it_was_launched_is_stopped(
+    services: Services, aws: ScriptedAws, connection: RedisConnection
+) -> None:
+    knows_definition(aws)
+    accepts(aws)
+    stopped: list[dict[str, Any]] = []
+    aws.ecs.meta.events.register("provide-client-params.ecs.StopTask", lambda params, **_: stopped.append(params))
+    aws.ecs_stub.add_response("stop_task", {})
+    launcher_of(services).launch(cancel_in_submission(services, connection))
+    assert [call["task"] for call in stopped] == [TASK_ARN]
+    assert services.runs.get("run").phase is Phase.SUBMITTED
+
+
+def test_a_run_is_not_over_while_its_task_could_not_be_stopped(
+    services: Services, aws: ScriptedAws, connection: RedisConnection
+) -> None:
+    knows_definition(aws)
+    accepts(aws)
+    for _ in range(5):
+        aws.ecs_stub.add_client_error("stop_task", "ThrottlingException", "Rate exceeded")
+    launcher_of(services).launch(cancel_in_submission(services, connection))
+    aws.ecs_stub._queue.clear()
+    assert services.runs.get("run").completion is None
+
+
+def test_a_run_that_was_cancelled_and_refused_ends_as_cancelled(
+    services: Services, aws: ScriptedAws, connection: RedisConnection
+) -> None:
+    knows_definition(aws)
+    aws.ecs_stub.add_client_error("run_task", "ThrottlingException", "Rate exceeded")
+    launcher_of(services).launch(cancel_in_submission(services, connection))
+    assert outcome(services.runs.get("run")).kind is Kind.CANCELLED
+
+
+def test_a_launch_that_redis_does_not_hear_of_comes_again(
+    services: Services, aws: ScriptedAws, connection: RedisConnection
+) -> None:
+    knows_definition(aws)
+    accepts(aws)
+    nowhere = RedisConnection(RedisSettings(url="redis://127.0.0.1:1/0"))
+    launcher = launcher_of(replace(services, admission=AdmissionLedger(nowhere)))
+    launcher.launch(granted_run(connection, "run", FLOW))
+    assert services.runs.get("run").phase is Phase.SUBMITTING
+
+
+def test_a_defect_ends_the_run_and_says_so(services: Services, connection: RedisConnection) -> None:
+    launcher = launcher_of(services)
+    launcher._definitions = None  # type: ignore[assignment]
+    launcher.launch(granted_run(connection, "run", FLOW))
+    assert "AttributeError" in outcome(services.runs.get("run")).summary
+
+
+def test_parameters_with_text_that_is_not_ascii_arrive(aws: ScriptedAws, launched: Launched) -> None:
+    accepts(aws)
+    launched(FLOW | {"parameters": {"ключ": "✓ “quoted”"}})
+    assert json.loads(environment(aws)[Env.RUN_SPEC])["parameters"] == {"ключ": "✓ “quoted”"}
+
+
+def test_a_task_is_stopped_with_a_reason_that_fits(services: Services, aws: ScriptedAws) -> None:
+    expected = {"cluster": "dagy", "task": TASK_ARN, "reason": "x" * 255}
+    aws.ecs_stub.add_response("stop_task", {}, expected)
+    launcher_of(services).stop(TASK_ARN, "x" * 300)
+
+
+def test_a_task_that_cannot_be_stopped_is_an_error_of_ours(services: Services, aws: ScriptedAws) -> None:
+    aws.ecs_stub.add_client_error("stop_task", "ThrottlingException", "Rate exceeded")
+    with pytest.raises(AwsThrottled):
+        launcher_of(services).stop(TASK_ARN, "no")

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dagy_queue.dispatch.pump import Pump
+from dagy_queue.dispatch.services import Services
+from dagy_queue.errors import RedisUnavailable
+from dagy_queue.ledger import Grant, Granted, Phase, RedisConnection
+from tests.unit.ledger.kit import parked_run
+
+PATIENCE = 10
+THREADS = 3
+
+
+class NotingLauncher:
+    """Notes what it is given, and can be held up."""
+
+    def __init__(self) -> None:
+        self.granted: queue.Queue[Grant] = queue.Queue()
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+
+    def launch(self, grant: Grant) -> None:
+        self.granted.put(grant)
+        self.may_go_on.wait(PATIENCE)
+
+    def next(self) -> str:
+        return self.granted.get(timeout=PATIENCE).attempt_id.run_id
+
+
+@pytest.fixture
+def launcher() -> NotingLauncher:
+    return NotingLauncher()
+
+
+Start = Callable[[Services], Pump]
+
+
+@pytest.fixture
+def start(launcher: NotingLauncher) -> Iterator[Start]:
+    pumps: list[Pump] = []
+
+    def begin(services: Services) -> Pump:
+        pump = Pump(services, launcher)  # type: ignore[arg-type]
+        pump.start()
+        pumps.append(pump)
+        return pump
+
+    yield begin
+    launcher.may_go_on.set()
+    for pump in pumps:
+        pump.stop()
+
+
+def test_runs_that_wait_are_launched(
+    services: Services, connection: RedisConnection, launcher: NotingLauncher, start: Start
+) -> None:
+    for number in range(10):
+        parked_run(connection, f"run-{number}")
+    start(services)
+    assert sorted(launcher.next() for _ in range(10)) == sorted(f"run-{number}" for number in range(10))
+
+
+def test_a_run_that_comes_later_wakes_the_pump(
+    services: Services, connection: RedisConnection, launcher: NotingLauncher, start: Start
+) -> None:
+    start(services)
+    parked_run(connection, "run")
+    assert launcher.next() == "run"
+
+
+def test_no_more_runs_are_taken_than_threads_are_free(
+    services: Services, connection: RedisConnection, launcher: NotingLauncher, start: Start
+) -> None:
+    launcher.may_go_on.clear()
+    for number in range(10):
+        parked_run(connection, f"run-{number}")
+    start(services)
+    taken = [launcher.next() for _ in range(THREADS)]
+    assert launcher.granted.empty()
+    phases = [services.runs.get(f"run-{number}").phase for number in range(10)]
+    assert (phases.count(Phase.SUBMITTING), phases.count(Phase.HELD)) == (THREADS, 10 - THREADS)
+    launcher.may_go_on.set()
+    assert len({*taken, *(launcher.next() for _ in range(10 - THREADS))}) == 10
+
+
+def test_a_launch_that_raises_gives_its_thread_back(
+    services: Services, connection: RedisConnection, launcher: NotingLauncher, start: Start
+) -> None:
+    noted = launcher.launch
+
+    def explode(grant: Grant) -> None:
+        noted(grant)
+        raise ZeroDivisionError
+
+    launcher.launch = explode  # type: ignore[method-assign]
+    for number in range(3 * THREADS):
+        parked_run(connection, f"run-{number}")
+    start(services)
+    assert len({launcher.next() for _ in range(3 * THREADS)}) == 3 * THREADS
+
+
+def test_two_pumps_never_launch_the_same_run(
+    services: Services, connection: RedisConnection, launcher: NotingLauncher, start: Start
+) -> None:
+    start(services)
+    start(services)
+    for number in range(30):
+        parked_run(connection, f"run-{number}")
+    assert len({launcher.next() for _ in range(30)}) == 30
+    assert launcher.granted.empty()
+
+
+def test_a_pump_that_stops_finishes_what_it_has_in_hand(
+    services: Services, connection: RedisConnection, launcher: NotingLauncher, start: Start
+) -> None:
+    launcher.may_go_on.clear()
+    parked_run(connection, "run")
+    pump = start(services)
+    launcher.next()
+    stopping = threading.Thread(target=pump.stop)
+    stopping.start()
+    assert stopping.is_alive()
+    launcher.may_go_on.set()
+    stopping.join(PATIENCE)
+    assert not stopping.is_alive()
+
+
+def test_a_pump_that_stopped_takes_nothing_more(
+    services: Services, connection: RedisConnection, launcher: NotingLauncher, start: Start
+) -> None:
+    start(services).stop()
+    parked_run(connection, "run")
+    assert services.runs.get("run").phase is Phase.HELD
+    assert launcher.granted.empty()
+
+
+def test_a_pump_that_never_started_can_be_stopped(services: Services, launcher: NotingLauncher) -> None:
+    Pump(services, launcher).stop()  # type: ignore[arg-type]
+
+
+class FlakyAdmission:
+    """An admission ledger whose first leases fail."""
+
+    def __init__(self, real: Any, errors: list[Exception]) -> None:
+        self._real = real
+        self._errors = errors
+
+    def lease(self, most: int, lease_seconds: float) -> Granted:
+        if self._errors:
+            raise self._errors.pop()
+        return self._real.lease(most, lease_seconds)  # type: ignore[no-any-return]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+@pytest.mark.parametrize("error", [RedisUnavailable("gone"), ZeroDivisionError()])
+def test_a_pump_survives_errors_and_loses_no_thread(
+    monkeypatch: pytest.MonkeyPatch,
+    services: Services,
+    connection: RedisConnection,
+    launcher: NotingLauncher,
+    start: Start,
+    error: Exception,
+) -> None:
+    monkeypatch.setattr("dagy_queue.dispatch.pump._AFTER_REDIS_FAILED", 0.0)
+    flaky = FlakyAdmission(services.admission, [error] * (2 * THREADS))
+    start(replace(services, admission=flaky))  # type: ignore[arg-type]
+    launcher.may_go_on.clear()
+    for number in range(THREADS):
+        parked_run(connection, f"run-{number}")
+    assert len({launcher.next() for _ in range(THREADS)}) == THREADS
