@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from celery import states
+
+from dagy_queue.messaging import names
+
+
+def test_names_of_tasks_are_all_different() -> None:
+    assert len({names.LAUNCH_TASK, names.FAN_OUT_TASK, names.COLLECT_TASK}) == 3
+
+
+def test_the_state_of_a_parked_run_is_none_of_celerys() -> None:
+    assert names.PARKED_STATE not in states.ALL_STATES
