@@ -54,6 +54,14 @@ class RedisSettings(Section):
     socket_timeout: float = Field(10.0, gt=0, description="seconds before a Redis call counts as failed")
 
 
+class CelerySettings(Section):
+    """What the dispatcher's Celery app shares with the application's."""
+
+    default_queue: str = Field(
+        "celery", description="queue of an application's tasks (links, callbacks) whose queue is not known otherwise"
+    )
+
+
 class AwsSettings(Section):
     """Where AWS is. The endpoint itself is botocore's own AWS_ENDPOINT_URL."""
 
@@ -141,6 +149,7 @@ class Settings(BaseSettings):
     )
 
     redis: RedisSettings = RedisSettings()
+    celery: CelerySettings = CelerySettings()
     aws: AwsSettings = AwsSettings()
     ecs: EcsSettings = EcsSettings()
     storage: StorageSettings = StorageSettings()

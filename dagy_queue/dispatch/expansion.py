@@ -12,7 +12,6 @@ from itertools import islice
 from typing import Any
 
 import structlog
-from celery import Task
 from celery.canvas import maybe_signature
 
 from dagy_queue.dispatch.parking import place_of
@@ -26,27 +25,27 @@ from dagy_queue.requests import read_request
 log = structlog.get_logger(__name__)
 
 
-def expand(services: Services, task: Task, batch_id: str) -> dict[str, Any]:
-    """Enter the shards of a batch that are not entered yet; return what was done, for people."""
+def expand(services: Services, batch_id: str, root_id: str) -> dict[str, Any]:
+    """Enter the shards of a batch that are not entered yet, under the root task given; return what was done."""
     batch = services.batches.get(batch_id)
     callback = maybe_signature(dict(batch.callback), app=services.app)
     if batch.total == 0:
         callback.apply_async(([],), task_id=batch.callback_id)
     elif batch.expanded < batch.total:
         services.app.backend.set_chord_size(batch_id, batch.total)
-        _prepare(services, task, batch, callback)
+        _prepare(services, batch, callback, root_id)
         _enter(services, batch)
     services.batches.expanded(batch_id)
     log.info("batch_expanded", batch_id=batch_id, shards=batch.total)
     return {"batch_id": batch_id, "shards": batch.total}
 
 
-def _prepare(services: Services, task: Task, batch: BatchRecord, callback: Any) -> None:
+def _prepare(services: Services, batch: BatchRecord, callback: Any, root_id: str) -> None:
     request = read_request(batch.request)
     template = services.app.signature(LAUNCH_TASK, queue=LAUNCH_QUEUE, priority=request.priority)
     continuation = services.renderer.signature(
         template,
-        blanks={**shard_blanks(), "parent_id": batch.batch_id, "root_id": task.request.root_id or batch.batch_id},
+        blanks={**shard_blanks(), "parent_id": batch.batch_id, "root_id": root_id},
         group_id=batch.batch_id,
         chord=callback,
     )

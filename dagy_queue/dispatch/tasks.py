@@ -89,7 +89,7 @@ def register_tasks(app: Celery, services: Services) -> None:
     def fan_out(self: Task, batch_id: str) -> dict[str, Any]:
         """Enter a batch's shards in the ledger; see ``dispatch/expansion.py``."""
         try:
-            return expansion.expand(services, self, batch_id)
+            return expansion.expand(services, batch_id, self.request.root_id or batch_id)
         except RedisUnavailable as exc:
             raise Reject(exc, requeue=True) from exc
 

@@ -63,6 +63,9 @@ def run_dispatcher(config: Settings, *, concurrency: int | None = None, name: st
         f"--hostname={name or f'dispatcher-{os.getpid()}'}@%h",
         f"--loglevel={loglevel}",
         "--task-events",
+        # Revocations are kept in the ledger, so workers need not tell each other (and start a second sooner).
+        "--without-mingle",
+        "--without-gossip",
     ]
     app.worker_main(arguments)
 

@@ -9,7 +9,6 @@ from functools import lru_cache
 from typing import Any
 
 from celery import Celery
-from kombu import Queue
 
 from dagy_queue.messaging.names import FAN_OUT_QUEUE, FAN_OUT_TASK, LAUNCH_QUEUE
 from dagy_queue.settings import Settings, settings
@@ -39,8 +38,7 @@ def celery_config(config: Settings) -> dict[str, Any]:
         "task_serializer": "json",
         "result_serializer": "json",
         "accept_content": ["json"],
-        "task_default_queue": LAUNCH_QUEUE,
-        "task_queues": [Queue(LAUNCH_QUEUE), Queue(FAN_OUT_QUEUE)],
+        "task_default_queue": config.celery.default_queue,
         "task_routes": {FAN_OUT_TASK: {"queue": FAN_OUT_QUEUE}, "dagy.*": {"queue": LAUNCH_QUEUE}},
         # A worker that dies must not take its messages along (every pass is idempotent by the ledger).
         "task_acks_late": True,

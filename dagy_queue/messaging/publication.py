@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import structlog
+from celery import current_app
 from celery.signals import before_task_publish
 
 from dagy_queue.errors import DagyQueueError
@@ -19,6 +20,7 @@ from dagy_queue.ledger import RedisConnection, RunLedger
 from dagy_queue.messaging.app import default_app
 from dagy_queue.messaging.names import ATTEMPT_HEADER, LAUNCH_TASK
 from dagy_queue.messaging.render import Renderer, rendering
+from dagy_queue.messaging.routing import settle_embedded
 from dagy_queue.settings import settings
 
 log = structlog.get_logger(__name__)
@@ -39,6 +41,7 @@ def _enter(  # the argument names are the signal's
 ) -> None:
     if rendering.active or ATTEMPT_HEADER in headers:
         return
+    settle_embedded(body[2], current_app)
     run_id = str(headers["id"])
     try:
         runs, renderer = _parts()

@@ -20,7 +20,7 @@ from kombu.transport import memory, redis
 from dagy_queue.ledger import Continuation
 from dagy_queue.messaging.names import ATTEMPT_HEADER
 
-_CARRIED_OVER = ("broker_transport_options", "task_serializer", "task_routes", "task_queues", "task_default_queue")
+_CARRIED_OVER = ("broker_transport_options", "task_serializer", "task_routes", "task_default_queue")
 
 
 class _RememberingChannel(memory.Channel):

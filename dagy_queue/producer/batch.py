@@ -9,12 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from celery import current_app
 from celery.canvas import Signature
 
 from dagy_queue.errors import Problem, RequestInvalid
 from dagy_queue.ids import new_id, shard_id
 from dagy_queue.ledger import Phase
 from dagy_queue.messaging.names import COLLECT_TASK, FAN_OUT_QUEUE, FAN_OUT_TASK, LAUNCH_QUEUE
+from dagy_queue.messaging.routing import settle
 from dagy_queue.producer.canvas import as_request, to_json
 from dagy_queue.producer.publisher import Publisher, default_publisher
 from dagy_queue.producer.run import RunHandle
@@ -151,6 +153,7 @@ def _deltas(shards: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _body(publisher: Publisher, callback: Signature | None, batch_id: str) -> Signature:
     body = callback.clone() if callback is not None else publisher.app.signature(COLLECT_TASK, queue=LAUNCH_QUEUE)
+    settle(body, current_app)
     body.freeze(callback_id(batch_id))
     return body
 

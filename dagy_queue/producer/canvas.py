@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from celery import Celery, current_app
 from celery.canvas import Signature, signature
 
+from dagy_queue.messaging.app import default_app
 from dagy_queue.messaging.names import LAUNCH_QUEUE, LAUNCH_TASK
 from dagy_queue.messaging.publication import enter_on_publish
 from dagy_queue.requests import ContainerRequest, LaunchRequest, RunRequest, parse_request
+
+_CELERYS_FALLBACK = "default"
+"""Name of the app that Celery makes up where a program has none (``celery._state``)."""
 
 
 def launch_sig(request: RunRequest | None = None, *, receives: str | None = None, **fields: Any) -> Signature:
@@ -22,7 +27,12 @@ def launch_sig(request: RunRequest | None = None, *, receives: str | None = None
     kwargs: dict[str, Any] = {"request": to_json(checked)}
     if receives is not None:
         kwargs["receives"] = receives
-    return signature(LAUNCH_TASK, kwargs=kwargs, queue=LAUNCH_QUEUE, immutable=receives is None)
+    return signature(LAUNCH_TASK, kwargs=kwargs, queue=LAUNCH_QUEUE, immutable=receives is None, app=_own_app())
+
+
+def _own_app() -> Celery | None:
+    """Return our app for a program that has none of its own; None leaves the signature to the application's."""
+    return default_app() if current_app.main == _CELERYS_FALLBACK else None
 
 
 def as_request(request: RunRequest | None, fields: dict[str, Any]) -> RunRequest:

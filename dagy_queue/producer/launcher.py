@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from celery import current_app
+
 from dagy_queue.errors import Problem, RequestInvalid
 from dagy_queue.ids import is_run_id, new_id
 from dagy_queue.messaging.names import LAUNCH_QUEUE, LAUNCH_TASK
 from dagy_queue.messaging.publication import about_request
+from dagy_queue.messaging.routing import settle_all
 from dagy_queue.producer.canvas import as_request, to_json
 from dagy_queue.producer.publisher import Publisher, default_publisher
 from dagy_queue.producer.run import RunHandle
@@ -29,6 +32,7 @@ class CeleryOptions:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the options that are set."""
+        settle_all([self.link, self.link_error], current_app)
         options = {
             "link": self.link,
             "link_error": self.link_error,

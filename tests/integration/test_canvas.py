@@ -10,7 +10,17 @@ from celery import Celery, chain, chord, group
 from celery.canvas import Signature
 from celery.exceptions import ChordError, TaskRevokedError
 
-from dagy_queue import ContainerRequest, Phase, RunFailed, RunHandle, RunStatus, launch, launch_sig
+from dagy_queue import (
+    CeleryOptions,
+    ContainerRequest,
+    Phase,
+    RunFailed,
+    RunHandle,
+    RunStatus,
+    fan_out,
+    launch,
+    launch_sig,
+)
 from dagy_queue.aws.clients import AwsClients
 from dagy_queue.local.stack import LocalStack
 from tests.integration.conftest import ORG, TIMEOUT, app_sig
@@ -172,6 +182,19 @@ def test_stamps_headers_and_priority_reach_the_link(echo: Echo, stack: LocalStac
     result = signature.apply_async(headers={"trace": "t-1"}, priority=3)
     assert get(result) == "stamped"
     assert RunHandle(result.id).status() is RunStatus.SUCCEEDED
+
+
+def test_tasks_of_the_application_go_where_its_own_routes_say(echo: Echo, application: Celery, noted: Noted) -> None:
+    identity, note = (application.tasks[f"app.{name}"] for name in ("identity", "note"))
+    assert get(chord([echo(1), echo(2)])(identity.s())) == [1, 2]
+    assert (
+        get(chain(echo("through"), group([identity.s(), identity.s()]), identity.s()).apply_async()) == ["through"] * 2
+    )
+    run = launch(flow_name="echo", org_id=ORG, options=CeleryOptions(link=note.s("routed-link")))
+    run.get(timeout=TIMEOUT)
+    assert noted("routed-link") == ["None"]
+    batch = fan_out(flow_name="echo", org_id=ORG, shards=[{"value": 1}], callback=identity.s())
+    assert batch.get(timeout=TIMEOUT) == [1]
 
 
 def test_a_chord_of_a_thousand_parked_runs_resolves(application: Celery) -> None:

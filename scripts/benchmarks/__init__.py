@@ -1,0 +1,1 @@
+"""Benchmarks: what the product costs, beside a baseline measured in the same run."""

@@ -1,0 +1,34 @@
+"""Runs benchmarks by name and prints their figures as a table; ``scripts/bench`` calls it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+
+from rich.console import Console
+from rich.table import Table
+
+from scripts.benchmarks import enqueueing, local_flows, throughput
+
+BENCHMARKS = {"throughput": throughput.run, "enqueueing": enqueueing.run, "local_flows": local_flows.run}
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(prog="scripts/bench", description="Benchmarks, each beside its baseline.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all")
+    names = parser.parse_args().names or list(BENCHMARKS)
+    if unknown := [name for name in names if name not in BENCHMARKS]:
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    console = Console()
+    console.print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}")
+    for name in names:
+        table = Table("what", "measured", "target", title=name)
+        for figure in BENCHMARKS[name]():
+            table.add_row(figure.what, figure.measured, figure.target)
+        console.print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Every command and snippet of the documentation, run."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dagy_queue.local.stack import LocalStack
+from scripts.settings_reference import reference
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+BIN = Path(sys.executable).parent
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A directory and an environment as the README's second terminal has them."""
+    directory = tmp_path_factory.mktemp("readme")
+    with LocalStack() as stack:
+        stack.spawn("dispatcher")
+        stack.spawn("bridge")
+        yield directory, {**os.environ, **stack.environment, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+
+
+def run(command: list[str], directory: Path, environment: dict[str, str]) -> str:
+    done = subprocess.run(
+        command, cwd=directory, env=environment, capture_output=True, text=True, timeout=90, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_readmes_snippets_run_as_they_stand(workplace: tuple[Path, dict[str, str]]) -> None:
+    directory, environment = workplace
+    flow, *programs = blocks(ROOT / "README.md", "python")
+    (directory / "greeting.py").write_text(flow)
+    (push,) = [
+        line for block in blocks(ROOT / "README.md", "bash") for line in block.splitlines() if "flow push" in line
+    ]
+    assert "registered greeting 1.0.0 for acme" in run(push.split(), directory, environment)
+    outputs = [run([sys.executable, "-c", program], directory, environment) for program in programs]
+    launched, fanned_out, composed = outputs
+    assert launched.endswith("Hello, Ada!\n")
+    assert fanned_out.splitlines()[-2:] == ["3 of 3", "['Hello, Ada!', 'Hello, Grace!', 'Hello, Edsger!']"]
+    assert composed == "Hello, ['Hello, Ada!', 'Hello, Grace!']!\n"
+
+
+def test_the_local_stacks_snippet_runs() -> None:
+    (snippet,) = blocks(ROOT / "docs" / "local-stack.md", "python")
+    assert "redis://127.0.0.1:" in run([sys.executable, "-c", snippet], ROOT, dict(os.environ))
+
+
+def test_the_readmes_scripts_exist_and_can_be_run() -> None:
+    commands = {word for block in blocks(ROOT / "README.md", "bash") for word in block.split() if word.startswith("./")}
+    assert commands == {"./scripts/demo", "./scripts/test"}
+    assert all(os.access(ROOT / command, os.X_OK) for command in commands)
+
+
+def test_the_page_of_settings_is_up_to_date() -> None:
+    assert (ROOT / "docs" / "settings.md").read_text() == reference()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_are_named_exist(page: Path) -> None:
+    for name in re.findall(r"`((?:dagy_queue|worker_image|tests|scripts|docs)/[\w./-]+)`", page.read_text()):
+        assert (ROOT / name).exists(), f"{page.name}: {name}"
