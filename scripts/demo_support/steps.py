@@ -93,13 +93,11 @@ class Demo:
 
     def _enqueue(self, sources: list[str]) -> BatchHandle:
         # The application reads where Redis is when it is imported.
-        from scripts.demo_support.application import QUEUE, merge_delays
+        from scripts.demo_support.application import merge_delays
 
         with self._screen.part("enqueue", "publishing") as part:
             shards = [{"source": source} for source in sources]
-            # Whoever finishes the last run sends the callback, so it must say which queue is the application's.
-            callback = merge_delays.s().set(queue=QUEUE)
-            batch = fan_out(org_id=ORG, flow_name="departure_delays", shards=shards, callback=callback)
+            batch = fan_out(org_id=ORG, flow_name="departure_delays", shards=shards, callback=merge_delays.s())
             part.note = f"batch {batch.batch_id}: {len(shards)} runs, one message"
         return batch
 
