@@ -16,7 +16,8 @@ from dagy.contract import ContractError, ErrorReport, ReportStatus, RunReport
 from dagy_queue.dispatch.retries import retry_delay
 from dagy_queue.dispatch.services import Services
 from dagy_queue.dispatch.storage import ObjectStore, report_uri
-from dagy_queue.errors import AwsError, AwsRefused, RunFailed
+from dagy_queue.errors import AwsError, AwsRefused, Problem, RequestInvalid, RunFailed
+from dagy_queue.ids import is_run_id
 from dagy_queue.ledger.runs import Parked, Place, StoppedRun
 from dagy_queue.messaging.names import PARKED_STATE
 from dagy_queue.messaging.publication import about_request
@@ -47,8 +48,10 @@ def park(services: Services, task: Task, request: Mapping[str, Any]) -> None:
 
     Raises Ignore (the run waits), Revoked (it was cancelled before), or RequestInvalid.
     """
-    checked = read_request(request)
     run_id = task.request.id
+    if not is_run_id(run_id):
+        raise RequestInvalid([Problem("task_id", run_id, "1 to 56 letters, digits, '-' and '_'")])
+    checked = read_request(request)
     kept = checked.model_dump(mode="json", exclude_defaults=True) | {"kind": checked.kind}
     kept["correlation_id"] = checked.correlation_id or run_id
     signature = task.signature_from_request()

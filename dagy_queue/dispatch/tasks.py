@@ -83,7 +83,6 @@ def register_tasks(app: Celery, services: Services) -> None:
             raise Ignore from exc
 
     launch.services = services
-    type(launch).services = services
 
     @app.task(bind=True, name=FAN_OUT_TASK, acks_late=True, typing=False)
     def fan_out(self: Task, batch_id: str) -> dict[str, Any]:

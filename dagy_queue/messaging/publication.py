@@ -7,11 +7,11 @@ killed between the server's BRPOP reply and kombu's bookkeeping takes the messag
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-import structlog
 from celery import current_app
 from celery.signals import before_task_publish
 
@@ -23,7 +23,7 @@ from dagy_queue.messaging.render import Renderer, rendering
 from dagy_queue.messaging.routing import settle_embedded
 from dagy_queue.settings import settings
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)  # the application's own logging, not ours
 
 
 @lru_cache(maxsize=1)
@@ -51,7 +51,7 @@ def _enter(  # the argument names are the signal's
         )
     except DagyQueueError as exc:
         # The first pass enters what this could not; Celery itself reports a broker that is down.
-        log.warning("run_not_entered_on_publish", run_id=run_id, error=str(exc))
+        log.warning("run %s was not entered in the ledger when it was published: %s", run_id, exc)
 
 
 def about_request(request: Mapping[str, Any]) -> dict[str, str]:

@@ -63,6 +63,12 @@ def test_a_hand_made_message_with_a_bad_request_ends_failed() -> None:
     assert "org_id" in outcome.summary
 
 
+def test_a_task_id_that_ecs_could_not_carry_ends_failed() -> None:
+    result = launch_sig(flow_name="echo", org_id=ORG).apply_async(task_id=f"mine:{new_id()}")
+    with pytest.raises(RequestInvalid, match="task_id"):
+        result.get(timeout=TIMEOUT)
+
+
 def test_a_process_that_exits_without_a_report_is_no_success() -> None:
     with pytest.raises(RunFailed, match="without writing its report"):
         launch(flow_name="vanishing", org_id=ORG).get(timeout=TIMEOUT)
