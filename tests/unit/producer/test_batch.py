@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from celery import chain, states
+from celery.canvas import Signature
+from celery.exceptions import ChordError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dagy_queue.errors import BatchNotFound, RedisUnavailable, RequestInvalid, ResultTimeout
+from dagy_queue.ids import shard_id
+from dagy_queue.ledger import Phase, RedisConnection
+from dagy_queue.messaging.names import COLLECT_TASK, FAN_OUT_QUEUE, FAN_OUT_TASK
+from dagy_queue.producer import batch as batch_module
+from dagy_queue.producer.batch import BatchHandle, BatchProgress, callback_id, fan_out
+from dagy_queue.producer.publisher import Publisher
+from dagy_queue.requests import LaunchRequest
+from dagy_queue.settings import load_settings
+from tests.unit.messaging.conftest import raw
+from tests.unit.strategies import unhurried
+
+# Celery 5.7's Redis backend calls what redis-py 8 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
+
+FLOW: dict[str, Any] = {"flow_name": "etl", "org_id": "acme"}
+BATCH_ID = "0b0e8a3e-3a1c-4a63-9a1c-0d6a4b1f3c55"
+
+
+def nothing_was_sent(connection: RedisConnection) -> bool:
+    return list(connection.client.scan_iter("*")) == []
+
+
+def test_a_batch_is_one_message_whatever_its_size(publisher: Publisher, connection: RedisConnection) -> None:
+    handle = fan_out(**FLOW, shards=({"n": n} for n in range(2000)), publisher=publisher)
+    headers = raw(connection, FAN_OUT_QUEUE)["headers"]
+    assert (headers["task"], headers["id"]) == (FAN_OUT_TASK, handle.batch_id)
+    assert len(handle) == 2000
+
+
+def test_the_ledger_knows_what_each_shard_is_about(publisher: Publisher) -> None:
+    shards: list[dict[str, Any]] = [{"n": n} if n % 3 else {} for n in range(1234)]
+    handle = fan_out(**FLOW, shards=shards, publisher=publisher)
+    kept = [delta for chunk in publisher.batches.spec_chunks(handle.batch_id, 0) for delta in chunk]
+    assert [delta.get("parameters", {}) for delta in kept] == shards
+
+
+def test_the_ledger_knows_what_all_shards_share(publisher: Publisher) -> None:
+    handle = fan_out(LaunchRequest(**FLOW, correlation_id="trace"), [{}], publisher=publisher)
+    record = publisher.batches.get(handle.batch_id)
+    assert record.request == {"kind": "flow", **FLOW, "correlation_id": "trace"}
+    assert (record.correlation_id, record.callback_id) == ("trace", callback_id(handle.batch_id))
+
+
+def test_without_a_correlation_id_the_batchs_own_is_taken(publisher: Publisher) -> None:
+    handle = fan_out(**FLOW, shards=[{}], publisher=publisher)
+    assert publisher.batches.get(handle.batch_id).correlation_id == handle.batch_id
+
+
+def test_without_a_callback_the_results_are_collected(publisher: Publisher) -> None:
+    handle = fan_out(**FLOW, shards=[{}], publisher=publisher)
+    assert publisher.batches.get(handle.batch_id).callback["task"] == COLLECT_TASK
+
+
+def test_a_callback_is_kept_under_the_id_of_the_batchs_result(publisher: Publisher) -> None:
+    callback = Signature("app.total", kwargs={"unit": "EUR"}, options={"queue": "app"})
+    handle = fan_out(**FLOW, shards=[{}], callback=callback, publisher=publisher)
+    kept = publisher.batches.get(handle.batch_id).callback
+    assert (kept["task"], kept["kwargs"], kept["options"]["queue"]) == ("app.total", {"unit": "EUR"}, "app")
+    assert kept["options"]["task_id"] == handle.result.id == callback_id(handle.batch_id)
+
+
+def test_the_callers_callback_is_left_as_it_is(publisher: Publisher) -> None:
+    callback = Signature("app.total")
+    fan_out(**FLOW, shards=[{}], callback=callback, publisher=publisher)
+    assert callback.options == {}
+
+
+def test_a_callback_may_be_a_chain(publisher: Publisher) -> None:
+    callback = chain(publisher.app.signature("app.total"), publisher.app.signature("app.note"), app=publisher.app)
+    handle = fan_out(**FLOW, shards=[{}], callback=callback, publisher=publisher)
+    kept = Signature.from_dict(dict(publisher.batches.get(handle.batch_id).callback), app=publisher.app)
+    assert [task.task for task in kept.tasks] == ["app.total", "app.note"]
+
+
+@pytest.mark.parametrize("argument", [datetime(2026, 1, 1, tzinfo=UTC), uuid.UUID(BATCH_ID)])
+def test_a_callback_may_have_any_argument_that_celery_can_send(publisher: Publisher, argument: object) -> None:
+    fan_out(**FLOW, shards=[{}], callback=Signature("app.total", args=(argument,)), publisher=publisher)
+
+
+def test_the_same_batch_id_fans_out_once(publisher: Publisher, connection: RedisConnection) -> None:
+    for shards in ([{"n": 1}], [{"n": 1}, {"n": 2}]):
+        handle = fan_out(**FLOW, shards=shards, batch_id=BATCH_ID, publisher=publisher)
+    assert len(handle) == 1
+    assert connection.client.llen(FAN_OUT_QUEUE) == 1
+
+
+def test_a_batch_id_may_be_written_in_any_way_a_uuid_may(publisher: Publisher) -> None:
+    assert fan_out(**FLOW, shards=[{}], batch_id=BATCH_ID.upper(), publisher=publisher).batch_id == BATCH_ID
+
+
+def test_a_batch_id_that_is_no_uuid_is_refused(publisher: Publisher) -> None:
+    with pytest.raises(RequestInvalid) as caught:
+        fan_out(**FLOW, shards=[{}], batch_id="mine", publisher=publisher)
+    assert [problem.field for problem in caught.value.problems] == ["batch_id"]
+
+
+@pytest.mark.parametrize(
+    ("shards", "fields"),
+    [
+        ([{"a": 1}, {"a": math.nan}], ["shards[1].a"]),
+        ([{"a": {1}}, 5, {1: 2}], ["shards[0].a", "shards[1]", "shards[2] key"]),
+        (["text"], ["shards[0]"]),
+    ],
+)
+def test_every_shard_that_cannot_work_is_named(
+    publisher: Publisher, connection: RedisConnection, shards: list[Any], fields: list[str]
+) -> None:
+    with pytest.raises(RequestInvalid) as caught:
+        fan_out(**FLOW, shards=shards, publisher=publisher)
+    assert [problem.field for problem in caught.value.problems] == fields
+    assert nothing_was_sent(connection)
+
+
+def test_a_batch_that_is_all_wrong_names_only_some(publisher: Publisher) -> None:
+    with pytest.raises(RequestInvalid) as caught:
+        fan_out(**FLOW, shards=[{"a": math.nan}] * 100_000, publisher=publisher)
+    assert len(caught.value.problems) < 100
+
+
+def test_a_request_that_cannot_work_is_refused(publisher: Publisher, connection: RedisConnection) -> None:
+    with pytest.raises(RequestInvalid):
+        fan_out(**FLOW, cpu=1, shards=[{}], publisher=publisher)
+    assert nothing_was_sent(connection)
+
+
+def test_a_container_has_no_parameters_to_differ_in(publisher: Publisher, connection: RedisConnection) -> None:
+    with pytest.raises(RequestInvalid):
+        fan_out(image="job:1", org_id="acme", shards=[{"n": 1}], publisher=publisher)
+    assert nothing_was_sent(connection)
+
+
+def test_containers_that_do_not_differ_can_be_fanned_out(publisher: Publisher) -> None:
+    assert len(fan_out(image="job:1", org_id="acme", shards=[{}] * 3, publisher=publisher)) == 3
+
+
+def test_a_batch_of_nothing_is_over_at_once(publisher: Publisher) -> None:
+    assert fan_out(**FLOW, publisher=publisher).progress() == BatchProgress(0, {})
+    assert BatchProgress(0, {}).is_over
+
+
+def test_a_redis_out_of_reach_is_an_error_of_ours() -> None:
+    nowhere = Publisher.build(load_settings(redis={"url": "redis://127.0.0.1:1/0"}))
+    with pytest.raises(RedisUnavailable):
+        fan_out(**FLOW, shards=[{}], publisher=nowhere)
+
+
+def test_shards_wait_before_they_are_expanded(publisher: Publisher) -> None:
+    progress = fan_out(**FLOW, shards=[{}] * 5, publisher=publisher).progress()
+    assert progress == BatchProgress(5, {Phase.QUEUED: 5})
+    assert (progress.done, progress.failed, progress.is_over) == (0, 0, False)
+
+
+def test_a_batch_that_nobody_knows_is_not_found(publisher: Publisher) -> None:
+    handle = BatchHandle(BATCH_ID, publisher)
+    for ask in (handle.progress, handle.__len__):
+        with pytest.raises(BatchNotFound):
+            ask()
+
+
+def test_a_shard_has_a_handle(publisher: Publisher) -> None:
+    assert BatchHandle(BATCH_ID, publisher).shard(3).run_id == shard_id(BATCH_ID, 3)
+
+
+def test_a_batch_is_waited_for_with_a_timeout(publisher: Publisher) -> None:
+    with pytest.raises(ResultTimeout, match=BATCH_ID):
+        BatchHandle(BATCH_ID, publisher).get(timeout=0.01)
+
+
+def test_the_result_of_a_batch_is_its_callbacks(publisher: Publisher) -> None:
+    publisher.app.backend.store_result(callback_id(BATCH_ID), [1, 2], states.SUCCESS)
+    assert BatchHandle(BATCH_ID, publisher).get(timeout=5) == [1, 2]
+
+
+def test_a_batch_with_a_failed_shard_fails_as_a_chord_does(publisher: Publisher) -> None:
+    publisher.app.backend.store_result(callback_id(BATCH_ID), ChordError("shard 1"), states.FAILURE)
+    with pytest.raises(ChordError):
+        BatchHandle(BATCH_ID, publisher).get(timeout=5)
+
+
+def test_any_process_can_make_a_handle(process: Publisher) -> None:
+    handle = fan_out(**FLOW, shards=[{}])
+    assert len(BatchHandle(handle.batch_id)) == 1
+    assert repr(handle) == f"BatchHandle({handle.batch_id!r})"
+
+
+phases = st.dictionaries(st.sampled_from(Phase), st.integers(0, 1000))
+
+
+@unhurried
+@given(phases)
+def test_what_is_done_is_what_has_a_final_phase(by_phase: Mapping[Phase, int]) -> None:
+    progress = BatchProgress(sum(by_phase.values()), by_phase)
+    over = sum(by_phase.get(phase, 0) for phase in (Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED))
+    assert progress.done == over
+    assert progress.failed == by_phase.get(Phase.FAILED, 0)
+    assert progress.is_over == (over == progress.total)
+
+
+def watched(monkeypatch: pytest.MonkeyPatch, publisher: Publisher, *progresses: BatchProgress) -> list[BatchProgress]:
+    """Watch a batch that makes these progresses, without waiting between them."""
+    left: Iterator[BatchProgress] = iter(progresses)
+    handle = BatchHandle(BATCH_ID, publisher)
+    monkeypatch.setattr(handle, "progress", lambda: next(left))
+    monkeypatch.setattr(batch_module, "_WATCH_SECONDS", 0)
+    return list(handle.watch())
+
+
+def test_watching_shows_each_change_once_and_ends(monkeypatch: pytest.MonkeyPatch, publisher: Publisher) -> None:
+    waiting, half = BatchProgress(2, {Phase.QUEUED: 2}), BatchProgress(2, {Phase.QUEUED: 1, Phase.FAILED: 1})
+    over = BatchProgress(2, {Phase.SUCCEEDED: 1, Phase.FAILED: 1})
+    assert watched(monkeypatch, publisher, waiting, waiting, half, half, half, over) == [waiting, half, over]
+
+
+def test_watching_what_is_over_shows_it_once(monkeypatch: pytest.MonkeyPatch, publisher: Publisher) -> None:
+    over = BatchProgress(1, {Phase.CANCELLED: 1})
+    assert watched(monkeypatch, publisher, over) == [over]
+
+
+def test_watching_a_batch_of_nothing_ends(monkeypatch: pytest.MonkeyPatch, publisher: Publisher) -> None:
+    assert watched(monkeypatch, publisher, BatchProgress(0, {})) == [BatchProgress(0, {})]
+
+
+def test_the_callbacks_id_follows_from_the_batchs() -> None:
+    assert callback_id(BATCH_ID) == callback_id(BATCH_ID.upper()) != BATCH_ID
+
+
+def test_the_record_of_a_batch_is_json(publisher: Publisher) -> None:
+    record = publisher.batches.get(fan_out(**FLOW, shards=[{}], publisher=publisher).batch_id)
+    assert json.loads(json.dumps({"request": record.request, "callback": record.callback}))
