@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from dagy_queue.ids import AttemptId
 from dagy_queue.requests import ContainerRequest, LaunchRequest
 from dagy_queue.requests.sizes import MAX_EPHEMERAL_GIB, MEMORY_OF_CPU, MIN_EPHEMERAL_GIB
 
-unhurried = settings(deadline=None, max_examples=80)
-"""For tests on a machine that is shared: no deadline, and not too many examples."""
+unhurried = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
+"""For tests on a machine that is shared: nothing is too slow, and there are not too many examples."""
 
 text = st.text(max_size=30)
 run_ids = st.from_regex(r"[A-Za-z0-9_-]{1,56}", fullmatch=True)

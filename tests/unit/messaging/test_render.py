@@ -82,7 +82,9 @@ def test_a_worker_takes_a_rendered_message_as_it_takes_celerys(
     assert ours.delivery_info == theirs.delivery_info
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(json_objects, st.integers(0, 9))
 def test_any_parameters_are_rendered_as_celery_sends_them(
     app: Celery, connection: RedisConnection, parameters: dict[str, Any], priority: int
