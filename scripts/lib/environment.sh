@@ -16,7 +16,6 @@ ensure_environment() {
     return 0
   fi
   echo "making the Python environment $directory (once, up to a few minutes)" >&2
-  rm -rf -- "$directory"
   _make_environment "$directory" || return 1
   _install "$directory" -e "$root/worker_image" -e "$root[$extras]" "$@" || return 1
   printf '%s\n' "$wanted" >"$directory/dagy-stamp"
@@ -55,12 +54,20 @@ _environment_recipe() {
 _make_environment() {
   local directory=$1 python
   if command -v uv >/dev/null 2>&1; then
-    UV_PYTHON_DOWNLOADS=never uv venv --quiet --no-project --python "${PYTHON:-">=3.11"}" "$directory" && return 0
-    echo "uv found no Python 3.11 or newer: install one, or name one with PYTHON=/path/to/python" >&2
-    return 1
+    python=$(_find_python_with_uv) || return 1
+    rm -rf -- "$directory"
+    uv venv --quiet --no-project --python "$python" "$directory"
+  else
+    python=$(find_python) || return 1
+    rm -rf -- "$directory"
+    "$python" -m venv "$directory"
   fi
-  python=$(find_python) || return 1
-  "$python" -m venv "$directory"
+}
+
+_find_python_with_uv() {
+  UV_PYTHON_DOWNLOADS=never uv python find --system --no-project "${PYTHON:-">=3.11"}" 2>/dev/null && return 0
+  echo "uv found no Python 3.11 or newer: install one, or name one with PYTHON=/path/to/python" >&2
+  return 1
 }
 
 _install() {
