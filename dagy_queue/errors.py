@@ -48,6 +48,7 @@ class RequestInvalid(DagyQueueError, ValueError):
     """A launch request has one or more problems; nothing was published."""
 
     def __init__(self, problems: Sequence[Problem] | str, what: str = "request") -> None:
+        self.what = what
         if isinstance(problems, str):
             self.problems: tuple[Problem, ...] = ()
             super().__init__(problems)
@@ -58,7 +59,7 @@ class RequestInvalid(DagyQueueError, ValueError):
         super().__init__(f"the {what} has {count} problem{'s' if count != 1 else ''}, nothing was sent:{lines}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.problems or str(self),)
+        return type(self), (self.problems or str(self), self.what)
 
 
 class SettingsInvalid(DagyQueueError):

@@ -15,7 +15,7 @@ STARTED_BY_PREFIX = "dagy/"
 """Every ECS task of ours starts its ``startedBy`` with this; the EventBridge rule filters by it."""
 
 _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,56}")
-_STARTED_BY = re.compile(r"dagy/([A-Za-z0-9_-]{1,56})/(\d{1,6})")
+_STARTED_BY = re.compile(r"dagy/([A-Za-z0-9_-]{1,56})/([1-9][0-9]{0,5})")
 
 
 def new_id() -> str:

@@ -11,10 +11,13 @@ import os
 from functools import lru_cache
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from dagy_queue.errors import SettingsInvalid
+from dagy_queue.requests.sizes import size_problem
+
+_PREFIX = "DAGY_QUEUE__"
 
 FLAT_NAMES = {
     "DAGY_REDIS_URL": "redis.url",
@@ -45,7 +48,8 @@ class RedisSettings(Section):
 
     url: str = Field(
         "redis://127.0.0.1:6379/0",
-        description="redis://, rediss:// or sentinel:// URL with a database number",
+        pattern=r"^(rediss?|unix)://.",
+        description="redis://, rediss:// or unix:// URL with a database number",
     )
     result_url: str = Field("", description="result backend; empty: the same as url")
     prefix: str = Field("dagy", description="first part of every ledger key")
@@ -87,6 +91,13 @@ class EcsSettings(Section):
     log_stream_prefix: str = Field("dagy", description="awslogs-stream-prefix")
     cpu: int = Field(256, description="CPU units of a task that does not say")
     memory: int = Field(512, description="MiB of a task that does not say")
+
+    @field_validator("memory")
+    @classmethod
+    def _check_size(cls, memory: int, info: ValidationInfo) -> int:
+        if problem := size_problem(info.data.get("cpu", 0), memory):
+            raise ValueError(f"cpu {info.data.get('cpu')} with memory {memory}: {problem}")
+        return memory
 
     @field_validator("subnets", "security_groups", mode="before")
     @classmethod
@@ -140,7 +151,7 @@ class Settings(BaseSettings):
     """Every setting of the product. Build it with :func:`load_settings`."""
 
     model_config = SettingsConfigDict(
-        env_prefix="DAGY_QUEUE__",
+        env_prefix=_PREFIX,
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
@@ -187,11 +198,21 @@ class FlatNames(PydanticBaseSettingsSource):
         return values
 
 
+def _is_known(name: str) -> bool:
+    """Tell whether a variable names one of our sections; pydantic-settings would leave it out in silence."""
+    return name.removeprefix(_PREFIX).split("__")[0].lower() in Settings.model_fields
+
+
 def load_settings(**sections: Any) -> Settings:
     """Read the settings from the environment; ``sections`` (as nested dicts) win over it.
 
     Raises SettingsInvalid naming each wrong setting.
     """
+    unknown = sorted(name for name in os.environ if name.startswith(_PREFIX) and not _is_known(name))
+    if unknown:
+        raise SettingsInvalid(
+            f"no such settings: {', '.join(unknown)}; sections are {', '.join(Settings.model_fields)}"
+        )
     try:
         return Settings(**sections)
     except ValidationError as exc:

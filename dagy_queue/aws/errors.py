@@ -15,14 +15,20 @@ from dagy_queue.errors import AwsCapacity, AwsError, AwsRefused, AwsThrottled, A
 
 _THROTTLE_CODES = frozenset(
     {
+        "BandwidthLimitExceeded",
+        "EC2ThrottledException",
         "LimitExceededException",
+        "PriorRequestNotComplete",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
         "SlowDown",
         "Throttling",
         "ThrottlingException",
         "ThrottledException",
         "TooManyRequestsException",
+        "TransactionInProgressException",
     }
 )
 _HIDDEN_THROTTLE = ("rate exceeded", "errorcode: throttling")

@@ -25,7 +25,7 @@ def read_event(body: str, container_name: str) -> Observation:
         return _observation(json.loads(body), container_name)
     except EventInvalid:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as exc:
         raise EventInvalid(f"not an ECS task event: {type(exc).__name__}: {exc}") from exc
 
 
@@ -38,6 +38,7 @@ def _observation(envelope: Mapping[str, Any], container_name: str) -> Observatio
     if attempt_id is None:
         raise EventInvalid(f"startedBy {started_by!r} is not one of ours")
     task_arn, last_status = str(detail["taskArn"]), str(detail["lastStatus"])
+    task_arn.encode()  # what UTF-8 cannot carry, Redis cannot store
     return Observation(
         attempt_id=attempt_id,
         version=int(detail["version"]),
@@ -66,6 +67,12 @@ def _container(container: Mapping[str, Any]) -> StoppedContainer:
     code = container.get("exitCode")
     return StoppedContainer(
         name=str(container.get("name") or ""),
-        exit_code=None if code is None else int(code),
+        exit_code=_exit_code(code),
         reason=str(container.get("reason") or ""),
     )
+
+
+def _exit_code(value: Any) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    raise EventInvalid(f"exitCode {value!r} is not an integer")

@@ -6,9 +6,10 @@ run that is held again, or a run that failed with a diagnosis.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from botocore.exceptions import ClientError
@@ -28,8 +29,13 @@ from dagy_queue.ledger.admission import Noted
 from dagy_queue.outcomes import Kind, Outcome
 from dagy_queue.requests import ContainerRequest, LaunchRequest
 
+if TYPE_CHECKING:
+    from mypy_boto3_ecs.type_defs import RunTaskResponseTypeDef
+
 log = structlog.get_logger(__name__)
 
+_STOP_TRIES = 4
+_STOP_DELAY = 0.2
 _CAPACITY_REASONS = ("RESOURCE:", "AGENT", "capacity is unavailable", "limit on the number of")
 
 
@@ -76,25 +82,39 @@ class Launcher:
         noted = self._services.admission.launched(grant.attempt_id, task_arn)
         log.info("launched", run_id=grant.attempt_id.run_id, attempt=grant.attempt_id.attempt, task_arn=task_arn)
         if noted is Noted.CANCEL:
-            self.stop(task_arn, "dagy: cancelled")
+            self._stop_cancelled(grant.attempt_id, task_arn)
+
+    def _stop_cancelled(self, attempt_id: AttemptId, task_arn: str) -> None:
+        """Stop a task whose run was cancelled during submission. The run is over when ECS says so, not before."""
+        for tries in range(_STOP_TRIES):
+            try:
+                self.stop(task_arn, "dagy: cancelled")
+            except AwsError as exc:
+                log.warning("task_not_stopped", run_id=attempt_id.run_id, task_arn=task_arn, error=str(exc))
+                time.sleep(backoff(_STOP_DELAY, tries))
+            else:
+                return
 
     def _prepare(self, grant: Grant) -> Launch:
         settings = self._services.settings
         request = self._services.requests.read(grant.request, grant.batch_id, grant.shard)
         attempt_id = grant.attempt_id
-        image = request.image if isinstance(request, ContainerRequest) else settings.ecs.worker_image
-        definition = worker_definition(settings.ecs, image, settings.aws.region)
         launch = Launch(
             attempt_id=attempt_id,
             request=request,
             correlation_id=request.correlation_id,
             batch_id=grant.batch_id,
             shard=grant.shard,
-            task_definition=self._definitions.arn(definition),
+            task_definition=self._definition(request),
             report_uri=report_uri(settings.storage, request.org_id, attempt_id),
             spec=self._spec(grant, request) if isinstance(request, LaunchRequest) else None,
         )
         return self._fitting(launch)
+
+    def _definition(self, request: LaunchRequest | ContainerRequest) -> str:
+        settings = self._services.settings
+        image = request.image if isinstance(request, ContainerRequest) else settings.ecs.worker_image
+        return self._definitions.arn(worker_definition(settings.ecs, image, settings.aws.region))
 
     def _spec(self, grant: Grant, request: LaunchRequest) -> RunSpec:
         storage, attempt_id = self._services.settings.storage, grant.attempt_id
@@ -129,15 +149,21 @@ class Launcher:
         return replace(launch, spec_uri=uri)
 
     def _run_task(self, launch: Launch) -> str:
-        parameters = run_task_parameters(launch, self._services.settings.ecs)
         try:
-            with mapped("ecs:RunTask"):
-                answer = self._services.aws.ecs.run_task(**parameters)
+            answer = self._call_run_task(launch)
         except AwsRefused as exc:
-            return _adopted(exc)
+            if not _definition_is_gone(exc):
+                return _adopted(exc)
+            self._definitions.forget(launch.task_definition)
+            answer = self._call_run_task(replace(launch, task_definition=self._definition(launch.request)))
         if answer["tasks"]:
             return answer["tasks"][0]["taskArn"]
         raise _placement_error(answer.get("failures", []))
+
+    def _call_run_task(self, launch: Launch) -> RunTaskResponseTypeDef:
+        parameters = run_task_parameters(launch, self._services.settings.ecs)
+        with mapped("ecs:RunTask"):
+            return self._services.aws.ecs.run_task(**parameters)
 
     def _refused(self, grant: Grant, error: DagyQueueError) -> None:
         refusal = refusal_of(error)
@@ -163,6 +189,12 @@ class Launcher:
             self._services.runs.complete(attempt_id, {"outcome": outcome.to_dict()})
         except RedisUnavailable as exc:
             log.warning("outcome_not_recorded", run_id=attempt_id.run_id, error=str(exc))
+
+
+def _definition_is_gone(error: AwsRefused) -> bool:
+    """Tell whether ECS refused a task definition that somebody deregistered."""
+    said = str(error).lower()
+    return "taskdefinition is inactive" in said or "unable to describe task definition" in said
 
 
 def _adopted(error: AwsRefused) -> str:

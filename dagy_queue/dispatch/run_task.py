@@ -99,7 +99,7 @@ def _environment(launch: Launch) -> dict[str, str]:
             ours[Env.RUN_SPEC_URI] = launch.spec_uri
         else:
             ours[Env.RUN_SPEC] = launch.spec.to_json()
-    return {name: value for name, value in {**launch.request.extra_env_vars, **ours}.items() if value}
+    return launch.request.extra_env_vars | {name: value for name, value in ours.items() if value}
 
 
 def _tags(launch: Launch) -> list[dict[str, str]]:
@@ -114,9 +114,13 @@ def _tags(launch: Launch) -> list[dict[str, str]]:
         "dagy:environment": request.environment,
         "dagy:trigger": request.trigger_source,
     }
-    return [
-        {"key": key, "value": _NOT_IN_A_TAG.sub("_", value)[:_TAG_VALUE_LENGTH]} for key, value in tags.items() if value
-    ]
+    return [{"key": key, "value": _tag_value(value)} for key, value in tags.items() if value]
+
+
+def _tag_value(text: str) -> str:
+    """Return the text as a tag's value: ECS refuses other characters, and AWS keeps ``aws:`` for itself."""
+    value = _NOT_IN_A_TAG.sub("_", text)[:_TAG_VALUE_LENGTH]
+    return f"_{value[1:]}" if value.lower().startswith("aws:") else value
 
 
 def _network(ecs: EcsSettings) -> dict[str, Any]:

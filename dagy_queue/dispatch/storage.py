@@ -54,7 +54,10 @@ class ObjectStore:
         text = self._get(report.result_uri)
         if text is None:
             raise ContractError(f"the result object {report.result_uri} is missing")
-        return json.loads(text)
+        try:
+            return json.loads(text)
+        except ValueError as exc:
+            raise ContractError(f"the result object {report.result_uri} is not JSON: {exc}") from exc
 
     def put(self, uri: str, text: str) -> None:
         """Write an object."""
@@ -66,11 +69,15 @@ class ObjectStore:
         bucket, key = _split(uri)
         try:
             with mapped("s3:GetObject"):
-                return self._s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+                content = self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         except AwsRefused as exc:
             if exc.code in _MISSING:
                 return None
             raise
+        try:
+            return content.decode()
+        except UnicodeDecodeError as exc:
+            raise ContractError(f"the object {uri} is not UTF-8: {exc}") from exc
 
 
 def _attempt_uri(storage: StorageSettings, org_id: str, attempt_id: AttemptId, name: str) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from kombu.utils.json import loads
+
 from dagy_queue.errors import BatchNotFound
 from dagy_queue.ledger.connection import RedisConnection
 from dagy_queue.ledger.phases import Phase
@@ -112,7 +114,7 @@ class BatchLedger:
             correlation_id=fields["correlation"],
             callback_id=fields["callback_id"],
             request=json.loads(fields["request"]),
-            callback=json.loads(fields["callback"]),
+            callback=loads(fields["callback"]),
             created_at=datetime.fromtimestamp(int(fields["created"]) / 1000, UTC),
         )
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit, urlunsplit
 
 from kombu.exceptions import OperationalError
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -13,11 +13,13 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from dagy_queue.errors import RedisUnavailable
 
+_SECRETS = re.compile(r"(?<=//)[^/;]*@|(?<=[?&])(?:username|password)=[^&;]*&?")
+"""User and password before a host (a sentinel URL has several), or among the parameters."""
+
 
 def without_password(url: str) -> str:
     """Return a Redis URL that may be shown: without user name and password."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return _SECRETS.sub("", url)
 
 
 @contextmanager

@@ -19,7 +19,16 @@ app = typer.Typer(
 flow_app = typer.Typer(help="Register flows.", no_args_is_help=True)
 app.add_typer(flow_app, name="flow")
 
-LogLevel = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error")]
+LEVELS = ("debug", "info", "warning", "error")
+
+
+def _checked_level(level: str) -> str:
+    if level not in LEVELS:
+        raise typer.BadParameter(f"{level!r} is not one of {', '.join(LEVELS)}")
+    return level
+
+
+LogLevel = Annotated[str, typer.Option("--log-level", help=", ".join(LEVELS), callback=_checked_level)]
 
 
 @app.command()

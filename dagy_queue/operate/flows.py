@@ -9,9 +9,10 @@ from dagy.build import build_artifact
 from dagy.errors import DagyError
 from dagy_queue.aws.clients import AwsClients
 from dagy_queue.aws.errors import mapped
-from dagy_queue.errors import RequestInvalid, SettingsInvalid
+from dagy_queue.errors import Problem, RequestInvalid, SettingsInvalid
 from dagy_queue.records.flows import RegisteredFlow, register_flow
-from dagy_queue.records.models import bind_models
+from dagy_queue.records.models import LATEST, bind_models
+from dagy_queue.requests.names import NAME_RULE, is_name
 from dagy_queue.settings import Settings
 
 
@@ -31,6 +32,11 @@ def push_flow(
     except DagyError as exc:
         raise RequestInvalid(f"{file} cannot be built: {exc}") from exc
     spec = artifact.spec
+    named = {"org": org_id, "flow": spec.name, "version": spec.version}
+    if problems := [Problem(what, name, NAME_RULE) for what, name in named.items() if not is_name(name)]:
+        raise RequestInvalid(problems, "flow")
+    if spec.version == LATEST:
+        raise RequestInvalid([Problem("version", LATEST, "any name but this one, which means the newest")], "flow")
     key = f"flows/{org_id}/{spec.name}/{spec.version}/{artifact.sha256[:16]}/artifact.zip"
     with mapped("s3:PutObject"):
         AwsClients(settings.aws).s3.put_object(Bucket=bucket, Key=key, Body=artifact.content)

@@ -52,8 +52,6 @@ _EXIT_MEANINGS = {
 def classify_stop(task: StoppedTask, container_name: str) -> Outcome:
     """Say how a task ended, judged by the container that does the work (sidecars don't count)."""
     worker = next((c for c in task.containers if c.name == container_name), None)
-    if worker is None and len(task.containers) == 1:
-        worker = task.containers[0]
     if worker is None or worker.exit_code is None:
         return _never_ran(task, worker)
     if worker.exit_code == 0:

@@ -31,7 +31,7 @@ class Outcome:
     """
 
     kind: Kind
-    summary: str
+    summary: str = ""
     detail: str = ""
     resolution: str = ""
     exit_code: int | None = None
@@ -51,7 +51,7 @@ class Outcome:
     def to_dict(self) -> dict[str, Any]:
         """Return the plain form: what is kept in the ledger and carried by RunFailed."""
         values = {name: value for name, value in asdict(self).items() if value is not None and value != ""}
-        return values | {"kind": self.kind.value}
+        return values | {"kind": self.kind.value, "summary": self.summary}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

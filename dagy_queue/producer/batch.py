@@ -11,6 +11,7 @@ from typing import Any
 
 from celery import current_app
 from celery.canvas import Signature
+from kombu.utils.json import dumps
 
 from dagy_queue.errors import Problem, RequestInvalid
 from dagy_queue.ids import new_id, shard_id
@@ -21,7 +22,7 @@ from dagy_queue.producer.canvas import as_request, to_json
 from dagy_queue.producer.publisher import Publisher, default_publisher
 from dagy_queue.producer.run import RunHandle
 from dagy_queue.producer.waiting import wait_for
-from dagy_queue.requests import RunRequest
+from dagy_queue.requests import LaunchRequest, RunRequest, parse_request
 from dagy_queue.requests.json_values import json_problems
 
 _WATCH_SECONDS = 0.2
@@ -105,14 +106,15 @@ def fan_out(
 ) -> BatchHandle:
     """Launch one run per shard with one message, and return the handle of the batch at once.
 
-    Give what all shards share as a request, or as the fields of one; ``shards`` are the parameters of each. The
+    Give what all shards share as a request, or as the fields of one; ``shards`` are the parameters of each (for a
+    container: the fields that differ, such as ``command``). The
     callback (a Celery signature) gets the list of results, in the order of the shards; if a shard fails it fails with
     Celery's ChordError. Shard ``i`` has the correlation id ``<correlation_id>:<i>``.
     Raises RequestInvalid, RedisUnavailable; nothing was published then.
     """
     publisher = publisher or default_publisher()
     checked = as_request(request, fields)
-    deltas = _deltas(shards)
+    deltas = _deltas(checked, shards)
     batch_id = _checked_id(batch_id)
     values = to_json(checked) | {"correlation_id": checked.correlation_id or batch_id}
     body = _body(publisher, callback, batch_id)
@@ -120,7 +122,7 @@ def fan_out(
     message = publisher.renderer.signature(signature, task_id=batch_id)
     record = {
         "request": json.dumps(values),
-        "callback": json.dumps(body),
+        "callback": dumps(body),
         "callback_id": body.options["task_id"],
         "correlation": values["correlation_id"],
         "org": checked.org_id,
@@ -135,20 +137,34 @@ def callback_id(batch_id: str) -> str:
     return str(uuid.uuid5(uuid.UUID(batch_id), "callback"))
 
 
-def _deltas(shards: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _deltas(request: RunRequest, shards: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what differs from shard to shard: parameters of a flow, fields of a container request."""
     deltas: list[dict[str, Any]] = []
     problems: list[Problem] = []
-    for index, parameters in enumerate(shards):
-        if isinstance(parameters, Mapping):
-            problems += json_problems(dict(parameters), f"shards[{index}]")
-            deltas.append({"parameters": dict(parameters)} if parameters else {})
+    for index, shard in enumerate(shards):
+        if not isinstance(shard, Mapping):
+            problems.append(Problem(f"shards[{index}]", shard, "a dict of what differs"))
+        elif isinstance(request, LaunchRequest):
+            problems += json_problems(dict(shard), f"shards[{index}]")
+            deltas.append({"parameters": dict(shard)} if shard else {})
         else:
-            problems.append(Problem(f"shards[{index}]", parameters, "a dict of parameters"))
+            problems += _field_problems(request, shard, index)
+            deltas.append(dict(shard))
         if len(problems) >= _MAX_PROBLEMS:
             break
     if problems:
         raise RequestInvalid(problems, "fan-out")
     return deltas
+
+
+def _field_problems(request: RunRequest, shard: Mapping[str, Any], index: int) -> list[Problem]:
+    if not shard:
+        return []
+    try:
+        parse_request(request.model_dump() | dict(shard), type(request))
+    except RequestInvalid as exc:
+        return [Problem(f"shards[{index}].{p.field}", p.value, p.allowed) for p in exc.problems]
+    return []
 
 
 def _body(publisher: Publisher, callback: Signature | None, batch_id: str) -> Signature:

@@ -7,6 +7,7 @@ from typing import Any
 from celery import Celery, current_app
 from celery.canvas import Signature, signature
 
+from dagy_queue.errors import Problem, RequestInvalid
 from dagy_queue.messaging.app import default_app
 from dagy_queue.messaging.names import LAUNCH_QUEUE, LAUNCH_TASK
 from dagy_queue.messaging.publication import enter_on_publish
@@ -25,6 +26,8 @@ def launch_sig(request: RunRequest | None = None, *, receives: str | None = None
     enter_on_publish()
     checked = as_request(request, fields)
     kwargs: dict[str, Any] = {"request": to_json(checked)}
+    if receives is not None and not isinstance(checked, LaunchRequest):
+        raise RequestInvalid([Problem("receives", receives, "only flows have parameters to receive a result")])
     if receives is not None:
         kwargs["receives"] = receives
     return signature(LAUNCH_TASK, kwargs=kwargs, queue=LAUNCH_QUEUE, immutable=receives is None, app=_own_app())

@@ -7,6 +7,7 @@ from typing import Any
 from celery.exceptions import TaskRevokedError
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import AsyncResult
+from kombu.exceptions import OperationalError
 
 from dagy_queue.errors import ResultTimeout, RunCancelled
 from dagy_queue.ledger.errors import mapped
@@ -17,13 +18,24 @@ def wait_for(result: AsyncResult, what: str, timeout: float | None, redis_url: s
 
     Raises ResultTimeout, RunCancelled, RedisUnavailable, or what the task raised (RunFailed for a run).
     """
+    _wait(result, what, timeout, redis_url)
+    try:
+        result.maybe_throw()
+    except TaskRevokedError as exc:
+        raise RunCancelled(f"{what} was cancelled: {exc}") from exc
+    return result.result
+
+
+def _wait(result: AsyncResult, what: str, timeout: float | None, redis_url: str) -> None:
+    """Wait until there is a result, whatever it is: errors raised here are of the waiting, not of the task."""
     with mapped(redis_url):
         try:
-            # Without follow_parents=False every parent is polled as well, slowly (celery.md, rule on chord results).
-            return result.get(timeout=timeout, follow_parents=False, disable_sync_subtasks=False)
+            # With follow_parents, Celery polls every parent as well, which slows a chord down.
+            result.get(timeout=timeout, propagate=False, follow_parents=False, disable_sync_subtasks=False)
         except CeleryTimeoutError as exc:
             raise ResultTimeout(
                 f"{what} did not end within {timeout:g} seconds; it goes on, and can be waited for again"
             ) from exc
-        except TaskRevokedError as exc:
-            raise RunCancelled(f"{what} was cancelled: {exc}") from exc
+        except RuntimeError as exc:
+            # Celery's result consumer raises a bare RuntimeError when it has given up on Redis.
+            raise OperationalError(str(exc).strip().splitlines()[0]) from exc

@@ -10,8 +10,8 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import DoesNotExist, PutError, PynamoDBException
 
-from dagy_queue.aws.errors import from_client_error
-from dagy_queue.errors import AwsRefused, AwsUnavailable, RequestInvalid
+from dagy_queue.aws.errors import mapped
+from dagy_queue.errors import AwsRefused, Problem, RequestInvalid
 from dagy_queue.records.models import LATEST, FlowModel, flow_key
 
 
@@ -31,6 +31,10 @@ def register_flow(flow: RegisteredFlow, spec: Mapping[str, Any]) -> None:
 
     Raises RequestInvalid if the version exists with another artifact.
     """
+    if flow.version == LATEST:
+        raise RequestInvalid(
+            [Problem("version", flow.version, f"any name but {LATEST!r}, which means the newest")], "flow"
+        )
     key = flow_key(flow.org_id, flow.name)
     fields: dict[str, Any] = {
         "flow_name": flow.name,
@@ -58,7 +62,7 @@ def find_flow(org_id: str, name: str, version: str) -> RegisteredFlow | None:
     """Return a version of a flow ('latest': the one registered last); None if there is none."""
     with _mapped("dynamodb:GetItem"):
         try:
-            item = FlowModel.get(flow_key(org_id, name), version)
+            item = FlowModel.get(flow_key(org_id, name), version, consistent_read=True)
         except DoesNotExist:
             return None
     return RegisteredFlow(
@@ -73,15 +77,10 @@ def find_flow(org_id: str, name: str, version: str) -> RegisteredFlow | None:
 @contextmanager
 def _mapped(operation: str) -> Iterator[None]:
     """PynamoDB wraps botocore's errors in its own; unwrap and map them."""
-    try:
-        yield
-    except PynamoDBException as exc:
-        cause = exc.cause
-        if isinstance(cause, ClientError):
-            raise from_client_error(cause, operation) from exc
-        if isinstance(cause, BotoCoreError):
-            raise AwsUnavailable(
-                f"{operation}: no answer from DynamoDB ({cause}); check the network, the region and AWS_ENDPOINT_URL",
-                operation=operation,
-            ) from exc
-        raise AwsRefused(f"{operation}: {exc}", operation=operation) from exc
+    with mapped(operation):
+        try:
+            yield
+        except PynamoDBException as exc:
+            if isinstance(exc.cause, ClientError | BotoCoreError):
+                raise exc.cause from exc
+            raise AwsRefused(f"{operation}: {exc}", operation=operation) from exc

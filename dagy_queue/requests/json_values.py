@@ -11,23 +11,42 @@ from dagy_queue.errors import Problem
 _MAX_DEPTH = 64
 
 
-def json_problems(value: Any, path: str, depth: int = 0) -> Iterator[Problem]:
-    """Yield each place in ``value`` that JSON cannot carry unchanged."""
-    if depth > _MAX_DEPTH:
-        yield Problem(path, "…", f"nest at most {_MAX_DEPTH} levels (is it a cycle?)")
-    elif isinstance(value, float) and not math.isfinite(value):
-        yield Problem(path, value, "JSON has no NaN or infinity; use null or a string")
-    elif value is None or isinstance(value, bool | int | float | str):
+def json_problems(value: Any, path: str, inside: tuple[int, ...] = ()) -> Iterator[Problem]:
+    """Yield each place in ``value`` that JSON cannot carry unchanged. ``inside`` holds the ids of its parents."""
+    if isinstance(value, str):
+        yield from _text_problems(value, path)
+    elif value is None or isinstance(value, bool | int):
         return
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if isinstance(key, str):
-                yield from json_problems(item, f"{path}.{key}", depth + 1)
-            else:
-                yield Problem(f"{path} key", key, "JSON object keys are strings")
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield from json_problems(item, f"{path}[{index}]", depth + 1)
-    else:
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            yield Problem(path, value, "JSON has no NaN or infinity; use null or a string")
+    elif not isinstance(value, dict | list | tuple):
         kind = type(value).__name__
         yield Problem(path, value, f"{kind} is not JSON; use null, true/false, numbers, strings, lists and objects")
+    elif id(value) in inside:
+        yield Problem(path, "…", "a value must not contain itself")
+    elif len(inside) >= _MAX_DEPTH:
+        yield Problem(path, "…", f"nest at most {_MAX_DEPTH} levels")
+    elif isinstance(value, dict):
+        yield from _object_problems(value, path, (*inside, id(value)))
+    else:
+        for index, item in enumerate(value):
+            yield from json_problems(item, f"{path}[{index}]", (*inside, id(value)))
+
+
+def _object_problems(value: dict[Any, Any], path: str, inside: tuple[int, ...]) -> Iterator[Problem]:
+    for key, item in value.items():
+        if isinstance(key, str):
+            yield from _text_problems(key, f"{path} key")
+            yield from json_problems(item, f"{path}.{key}", inside)
+        else:
+            yield Problem(f"{path} key", key, "JSON object keys are strings")
+
+
+def _text_problems(text: str, path: str) -> Iterator[Problem]:
+    if text.isascii():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        yield Problem(path, text, "UTF-8 cannot carry half a surrogate pair")

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from dagy.contract import Env
 from dagy_queue.errors import Problem, RequestInvalid
 from dagy_queue.requests.json_values import json_problems
+from dagy_queue.requests.names import NAME_RULE, is_name
 from dagy_queue.requests.sizes import MAX_EPHEMERAL_GIB, MIN_EPHEMERAL_GIB, size_problem
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_CORRELATION = re.compile(r"[\x21-\x7e]{1,200}")
+_CORRELATION = re.compile(r"[\x21-\x7e]{1,200}?(:[0-9]{1,9})*")
+"""A caller's 200 characters, and the numbers that fan-outs append."""
 _RESERVED_ENV = frozenset({Env.TASK_NAME, Env.TASK_NUM})
 
 
@@ -39,7 +40,7 @@ class RunRequest(BaseModel):
     trigger_source: str = Field("", description="what caused the run, for the audit trail")
     triggered_by: str = Field("", description="who caused the run, for the audit trail")
     cpu: int | None = Field(None, description="CPU units, 1024 = 1 vCPU")
-    memory: int | None = Field(None, description="MiB")
+    memory: int | None = Field(None, description="MiB", validate_default=True)
     ephemeral_storage_gib: int | None = Field(None, description="GiB of /tmp, 21 to 200")
     extra_env_vars: dict[str, str] = Field(default_factory=dict, description="environment of the container")
     metadata: dict[str, Any] = Field(default_factory=dict, description="yours; kept with the run, not sent")
@@ -55,7 +56,7 @@ class RunRequest(BaseModel):
     @field_validator("org_id")
     @classmethod
     def _check_org(cls, value: str) -> str:
-        return _check_name(value, "org_id")
+        return _check_name(value)
 
     @field_validator("correlation_id")
     @classmethod
@@ -74,11 +75,8 @@ class RunRequest(BaseModel):
     @field_validator("extra_env_vars")
     @classmethod
     def _check_env(cls, value: dict[str, str]) -> dict[str, str]:
-        for name in value:
-            if name.startswith("DAGY_") or name in _RESERVED_ENV:
-                raise _allowed(f"{name} is reserved: names that start with DAGY_, and TASK_NAME and TASK_NUM, are ours")
-            if not _ENV_NAME.fullmatch(name):
-                raise _allowed(f"{name!r}: letters, digits and underscores, not starting with a digit")
+        if wrong := [problem for name in value if (problem := _env_name_problem(name))]:
+            raise _allowed("; ".join(wrong))
         return value
 
     @field_validator("metadata")
@@ -86,13 +84,16 @@ class RunRequest(BaseModel):
     def _check_metadata(cls, value: dict[str, Any]) -> dict[str, Any]:
         return _check_json(value, "metadata")
 
-    @model_validator(mode="after")
-    def _check_size(self) -> RunRequest:
-        if (self.cpu is None) != (self.memory is None):
+    @field_validator("memory")
+    @classmethod
+    def _check_size(cls, memory: int | None, info: ValidationInfo) -> int | None:
+        # A validator of the last of the two fields, not of the model: that one runs only if nothing else is wrong.
+        cpu = info.data.get("cpu")
+        if (cpu is None) != (memory is None):
             raise _allowed("give cpu and memory together, or neither")
-        if self.cpu is not None and self.memory is not None and (problem := size_problem(self.cpu, self.memory)):
-            raise _allowed(f"cpu {self.cpu} with memory {self.memory}: {problem}")
-        return self
+        if cpu is not None and memory is not None and (problem := size_problem(cpu, memory)):
+            raise _allowed(f"cpu {cpu} with memory {memory}: {problem}")
+        return memory
 
 
 class LaunchRequest(RunRequest):
@@ -111,7 +112,7 @@ class LaunchRequest(RunRequest):
     @field_validator("flow_name", "flow_version")
     @classmethod
     def _check_flow(cls, value: str) -> str:
-        return _check_name(value, "name")
+        return _check_name(value)
 
     @field_validator("parameters")
     @classmethod
@@ -132,8 +133,10 @@ class ContainerRequest(RunRequest):
         return self.image.rpartition("/")[2]
 
 
-AnyRequest = Annotated[LaunchRequest | ContainerRequest, Field(discriminator="kind")]
-_ANY: TypeAdapter[LaunchRequest | ContainerRequest] = TypeAdapter(AnyRequest)
+_MODELS: dict[str, type[LaunchRequest] | type[ContainerRequest]] = {
+    "flow": LaunchRequest,
+    "container": ContainerRequest,
+}
 
 
 def parse_request(values: Mapping[str, Any], model: type[RunRequest] = LaunchRequest) -> RunRequest:
@@ -144,10 +147,15 @@ def parse_request(values: Mapping[str, Any], model: type[RunRequest] = LaunchReq
         raise RequestInvalid(problems_of(exc)) from exc
 
 
-def read_request(values: Mapping[str, Any]) -> LaunchRequest | ContainerRequest:
+def read_request(values: Any) -> LaunchRequest | ContainerRequest:
     """Read a request back from its JSON form. Raises RequestInvalid."""
+    if not isinstance(values, Mapping):
+        raise RequestInvalid([Problem("request", values, "an object with the fields of a request")])
+    kind = values.get("kind", "flow")
+    if kind not in _MODELS:
+        raise RequestInvalid([Problem("kind", kind, f"one of {', '.join(_MODELS)}")])
     try:
-        return _ANY.validate_python({"kind": "flow", **values})
+        return _MODELS[kind](**values)
     except ValidationError as exc:
         raise RequestInvalid(problems_of(exc)) from exc
 
@@ -158,18 +166,27 @@ def problems_of(error: ValidationError) -> list[Problem]:
 
 
 def _problem(item: Any) -> Problem:
-    path = [str(part) for part in item["loc"] if part not in ("flow", "container")]
+    path = [str(part) for part in item["loc"]]
     if item["type"] == "missing":
         return Problem(".".join(path), None, "required")
     if item["type"] == "extra_forbidden":
         return Problem(".".join(path), item["input"], "no such field")
-    value = item["input"] if path else "…"
-    return Problem(".".join(path) or "size", value, item["msg"])
+    if path == ["memory"] and item["type"] == "allowed":
+        return Problem("size", item["input"], item["msg"])
+    return Problem(".".join(path), item["input"], item["msg"])
 
 
-def _check_name(value: str, what: str) -> str:
-    if not _NAME.fullmatch(value):
-        raise _allowed(f"a {what} has 1 to 128 letters, digits, '.', '_' or '-', and starts with a letter or digit")
+def _env_name_problem(name: str) -> str:
+    if name.startswith("DAGY_") or name in _RESERVED_ENV:
+        return f"{name} is reserved: names that start with DAGY_, and TASK_NAME and TASK_NUM, are ours"
+    if not _ENV_NAME.fullmatch(name):
+        return f"{name!r}: letters, digits and underscores, not starting with a digit"
+    return ""
+
+
+def _check_name(value: str) -> str:
+    if not is_name(value):
+        raise _allowed(NAME_RULE)
     return value
 
 

@@ -30,6 +30,8 @@ local function grant(id)
   set_phase(id, 'SUBMITTING')
   redis.call('ZADD', P .. ':leases', now + lease, id)
   local expired = run[7] and tonumber(run[7]) <= now
+  -- From its first grant on a run may have a task, and is not dropped as expired any more.
+  if run[7] then redis.call('HDEL', run_key(id), 'expires') end
   return { id, run[2], run[3] or '0', run[4] or run[8] or '', run[5] or '', run[6] or '', run[9] or '0', expired and '1' or '0' }
 end
 

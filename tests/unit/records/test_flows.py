@@ -120,7 +120,7 @@ def throttled() -> ClientError:
 def test_an_error_of_dynamodb_is_one_of_ours(
     monkeypatch: pytest.MonkeyPatch, cause: ClientError | BotoCoreError, cls: type[AwsError]
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise GetError("no", cause)
 
     monkeypatch.setattr(FlowModel, "get", fail)
