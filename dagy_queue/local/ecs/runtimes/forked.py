@@ -10,6 +10,7 @@ from typing import Any
 from dagy_queue.local.ecs.runtimes.base import ContainerExit, ContainerPlan, StartError
 from dagy_queue.local.ecs.runtimes.fork_client import Child, ForkServerClient
 from dagy_queue.local.ecs.runtimes.output import ContainerOutput, Shippers
+from dagy_queue.local.ecs.runtimes.pacing import StartPace
 from dagy_queue.local.ecs.runtimes.workdirs import WorkDirs
 
 
@@ -23,6 +24,7 @@ class ForkServerRuntime:
         self._work_dirs = work_dirs
         self._server: ForkServerClient | None = None
         self._launching = asyncio.Lock()
+        self._pace = StartPace()
         self._running: set[asyncio.Future[ContainerExit]] = set()
         self._background: set[asyncio.Task[object]] = set()
         self._closing = False
@@ -37,7 +39,10 @@ class ForkServerRuntime:
         self._in_background(self._ready_server())
 
     async def start(self, plan: ContainerPlan) -> ForkedContainer:
-        """Fork a container. Raises StartError."""
+        """Fork a container, when its turn has come. Raises StartError."""
+        return await self._pace.start(lambda: self._fork(plan), lambda container: container.exited)
+
+    async def _fork(self, plan: ContainerPlan) -> ForkedContainer:
         server = await self._ready_server()
         directory = self._work_dirs.make(plan.key)
         output = ContainerOutput(plan.log, self._shippers)
@@ -57,6 +62,7 @@ class ForkServerRuntime:
     async def close(self) -> None:
         """End the server and with it every container."""
         self._closing = True
+        self._pace.close()
         await asyncio.gather(*self._background, return_exceptions=True)
         if self._server is not None:
             await self._server.close()
