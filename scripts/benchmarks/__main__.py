@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import subprocess
+import sys
 
 from rich.console import Console
 from rich.table import Table
@@ -21,13 +23,17 @@ def main() -> None:
     names = parser.parse_args().names or list(BENCHMARKS)
     if unknown := [name for name in names if name not in BENCHMARKS]:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    if len(names) > 1:
+        # Each in a process of its own: settings, clients and warm caches of one must not help or hinder the next.
+        for name in names:
+            subprocess.run([sys.executable, "-m", "scripts.benchmarks", name], check=True)
+        return
     console = Console()
     console.print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}")
-    for name in names:
-        table = Table("what", "measured", "target", title=name)
-        for figure in BENCHMARKS[name]():
-            table.add_row(figure.what, figure.measured, figure.target)
-        console.print(table)
+    table = Table("what", "measured", "target", title=names[0])
+    for figure in BENCHMARKS[names[0]]():
+        table.add_row(figure.what, figure.measured, figure.target)
+    console.print(table)
 
 
 if __name__ == "__main__":

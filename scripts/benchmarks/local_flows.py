@@ -10,7 +10,7 @@ from dagy.loader import load_flows
 from dagy_queue import fan_out
 from dagy_queue.operate.flows import push_flow
 from scripts.benchmarks.figures import Figure, measured
-from scripts.benchmarks.scene import running_stack
+from scripts.benchmarks.scene import running_scene
 
 SHARDS = 100
 FLOW = """
@@ -28,10 +28,10 @@ def trivial(n: int = 0):
 
 def run() -> Iterator[Figure]:
     """Measure."""
-    with TemporaryDirectory() as directory, running_stack() as stack:
+    with TemporaryDirectory() as directory, running_scene() as scene:
         file = Path(directory) / "trivial.py"
         file.write_text(FLOW)
-        push_flow(stack.settings(), file, org_id="bench")
+        push_flow(scene.stack.settings(), file, org_id="bench")
         fan_out(flow_name="trivial", org_id="bench", shards=[{}]).get(timeout=60)
         shards = [{"n": n} for n in range(SHARDS)]
         with measured() as watch:

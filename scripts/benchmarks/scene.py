@@ -5,18 +5,29 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 from dagy_queue import ContainerRequest
+from dagy_queue.local.processes import Child
 from dagy_queue.local.stack import LocalStack
 
 STUB = ContainerRequest(org_id="bench", image="dagy-local/stub:latest")
 
 
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A running stack and its processes."""
+
+    stack: LocalStack
+    dispatcher: Child
+    bridge: Child
+
+
 @contextmanager
-def running_stack(**options: object) -> Iterator[LocalStack]:
+def running_scene(**options: Any) -> Iterator[Scene]:
     """Start a stack with one dispatcher and one bridge."""
     with LocalStack(**options) as stack:
         os.environ.update(stack.environment)
-        stack.spawn("dispatcher", "--log-level=warning")
-        stack.spawn("bridge", "--log-level=warning")
-        yield stack
+        quiet = "--log-level=warning"
+        yield Scene(stack, stack.spawn("dispatcher", quiet), stack.spawn("bridge", quiet))

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from celery import Celery, chord, group
 
 from dagy_queue import fan_out, launch_sig
 from dagy_queue.local.processes import Child
 from dagy_queue.local.stack import LocalStack
-from scripts.benchmarks.figures import Figure, measured
-from scripts.benchmarks.scene import STUB, running_stack
+from scripts.benchmarks.figures import Figure, Stopwatch, measured
+from scripts.benchmarks.scene import STUB, running_scene
 
 RUNS = 1000
 WAIT = 300
@@ -53,19 +54,31 @@ def __getattr__(name: str) -> Celery:
 
 def run() -> Iterator[Figure]:
     """Measure."""
-    with running_stack() as stack:
+    with running_scene() as scene:
         app = plain_app()
         app.set_default()
-        worker = _plain_worker(stack)
+        worker = _plain_worker(scene.stack)
         try:
-            baseline = _rate(lambda: _plain_chord(app))
-            single = _rate(lambda: chord([launch_sig(STUB) for _ in range(RUNS)])(_collect(app)))
-            shards = _rate(lambda: fan_out(STUB, shards=[{}] * RUNS, callback=_collect(app)).result)
+            plain = _measure(lambda: _plain_chord(app), worker)
+            single = _measure(lambda: chord([launch_sig(STUB) for _ in range(RUNS)])(_collect(app)), scene.dispatcher)
+            shards = _measure(
+                lambda: fan_out(STUB, shards=[{}] * RUNS, callback=_collect(app)).result, scene.dispatcher, scene.bridge
+            )
         finally:
             worker.stop()
-    yield Figure("plain Celery no-op tasks in a chord", f"{baseline:.0f}/s")
-    yield Figure("launches in a hand-made chord", f"{single:.0f}/s = {single / baseline:.2f} of plain", "0.35 of plain")
-    yield Figure("shards of a fan-out", f"{shards:.0f}/s = {shards / baseline:.2f} of plain", "0.6 of plain")
+    yield Figure("plain Celery no-op tasks in a chord (baseline)", _shown(plain))
+    yield Figure("launches in a hand-made chord", _shown(single, plain))
+    yield Figure("shards of a fan-out", _shown(shards, plain))
+    yield Figure("the bridge, per run of six events", f"{shards.cpu['bridge'] / RUNS * 1000:.2f} ms of CPU")
+
+
+def _shown(watch: Stopwatch, baseline: Stopwatch | None = None) -> str:
+    cpu = watch.cpu["worker"] / RUNS * 1000
+    text = f"{RUNS / watch.seconds:.0f}/s, {cpu:.2f} ms of the worker's CPU each"
+    if baseline is None:
+        return text
+    more = watch.cpu["worker"] / baseline.cpu["worker"]
+    return f"{text}: {baseline.seconds / watch.seconds:.2f} of plain, {more:.1f} times its CPU"
 
 
 def _plain_worker(stack: LocalStack) -> Child:
@@ -83,10 +96,10 @@ def _collect(app: Celery) -> object:
     return app.signature("plain.collect", queue="plain")
 
 
-def _rate(publish: object) -> float:
-    """Return runs a second from the first message to the callback's result; the first tenth of a second warms up."""
+def _measure(publish: Callable[[], Any], worker: Child, bridge: Child | None = None) -> Stopwatch:
+    """Measure from the first message to the callback's result, after a first round that warms everything up."""
+    watched = {"worker": worker.pid} | ({"bridge": bridge.pid} if bridge else {})
     for _ in range(2):
-        with measured() as watch:
-            result = publish()  # type: ignore[operator]
-            assert result.get(timeout=WAIT, follow_parents=False) == RUNS
-    return RUNS / watch.seconds
+        with measured(**watched) as watch:
+            assert publish().get(timeout=WAIT, follow_parents=False) == RUNS
+    return watch

@@ -25,7 +25,7 @@ from tests.integration.application import QUEUE, make_application
 ORG = "acme"
 FLOWS = Path(__file__).parent / "flows" / "basics.py"
 FLOW_NAMES = ("echo", "total", "broken", "flaky", "sleepy", "surroundings", "vanishing")
-TIMEOUT = 30
+TIMEOUT = 60
 
 
 @pytest.fixture(scope="session")

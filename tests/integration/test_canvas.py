@@ -200,7 +200,7 @@ def test_tasks_of_the_application_go_where_its_own_routes_say(echo: Echo, applic
 def test_a_chord_of_a_thousand_parked_runs_resolves(application: Celery) -> None:
     stub = ContainerRequest(org_id=ORG, image="dagy-local/stub:latest")
     result = chord([launch_sig(stub, correlation_id=f"c-{n}") for n in range(1000)])(app_sig("identity"))
-    results = result.get(timeout=110, follow_parents=False)
+    results = result.get(timeout=200, follow_parents=False)
     assert [r["correlation_id"] for r in results] == [f"c-{n}" for n in range(1000)]
 
 

@@ -133,10 +133,10 @@ def test_an_unknown_batch_is_named(flows: LocalStack) -> None:
 
 
 def test_a_hundred_trivial_flows_run_as_real_processes() -> None:
-    assert echo_batch(list(range(100))).get(timeout=60) == list(range(100))
+    assert echo_batch(list(range(100))).get(timeout=TIMEOUT) == list(range(100))
 
 
 def test_a_batch_of_a_thousand_containers() -> None:
     stub = ContainerRequest(org_id=ORG, image="dagy-local/stub:latest")
-    results = fan_out(stub, shards=[{}] * 1000).get(timeout=100)
+    results = fan_out(stub, shards=[{}] * 1000).get(timeout=200)
     assert [r["correlation_id"].rpartition(":")[2] for r in results] == [str(n) for n in range(1000)]
