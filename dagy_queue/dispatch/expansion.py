@@ -6,7 +6,6 @@ its index, and the callback as the chord's body, so that Celery itself collects 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -18,8 +17,9 @@ from dagy_queue.dispatch.parking import place_of
 from dagy_queue.dispatch.services import Services
 from dagy_queue.ids import shard_id
 from dagy_queue.ledger import BatchRecord
-from dagy_queue.messaging.names import LAUNCH_QUEUE, LAUNCH_TASK, PARKED_STATE
+from dagy_queue.messaging.names import LAUNCH_QUEUE, LAUNCH_TASK
 from dagy_queue.messaging.render import shard_blanks
+from dagy_queue.messaging.states import parked_state
 from dagy_queue.requests import read_request
 
 log = structlog.get_logger(__name__)
@@ -74,13 +74,7 @@ def _mark_parked(services: Services, run_ids: Sequence[str]) -> None:
     with services.redis.errors():
         pipeline = backend.client.pipeline(transaction=False)
         for run_id in run_ids:
-            meta: dict[str, Any] = {
-                "status": PARKED_STATE,
-                "result": None,
-                "traceback": None,
-                "children": [],
-                "task_id": run_id,
-            }
+            state = parked_state(backend, run_id)
             # NX: a redelivered expansion must not overwrite the result of a shard that has ended.
-            pipeline.set(backend.get_key_for_task(run_id), json.dumps(meta), ex=backend.expires, nx=True)
+            pipeline.set(state.key, state.value, ex=state.seconds, nx=True)
         pipeline.execute()

@@ -18,10 +18,10 @@ from dagy_queue.dispatch.services import Services
 from dagy_queue.dispatch.storage import ObjectStore, report_uri
 from dagy_queue.errors import AwsError, AwsRefused, Problem, RequestInvalid, RunFailed
 from dagy_queue.ids import is_run_id
-from dagy_queue.ledger.runs import Parked, Place, StoppedRun
-from dagy_queue.messaging.names import PARKED_STATE
+from dagy_queue.ledger.runs import CeleryState, Parked, Place, StoppedRun
 from dagy_queue.messaging.publication import about_request
 from dagy_queue.messaging.render import run_blanks
+from dagy_queue.messaging.states import PARKED_STATE, parked_state
 from dagy_queue.outcomes import Kind, Outcome
 from dagy_queue.requests import ContainerRequest, LaunchRequest, read_request
 
@@ -57,18 +57,28 @@ def park(services: Services, task: Task, request: Mapping[str, Any]) -> None:
     signature = task.signature_from_request()
     blanks = {**run_blanks(), "parent_id": task.request.parent_id, "root_id": task.request.root_id}
     priority = (task.request.delivery_info or {}).get("priority") or checked.priority
-    mark_parked(task)
     found = services.runs.park(
         run_id,
         request=kept,
         continuation=services.renderer.signature(signature, blanks=blanks),
         place=place_of(services, checked, priority),
         expires_in=_seconds_left(task.request.expires),
+        state=_state(services, task),
         about=about_request(kept),
     )
     if found is Parked.CANCELLED:
         raise Revoked("cancelled before it was launched")
     raise Ignore
+
+
+def _state(services: Services, task: Task) -> CeleryState | None:
+    """Return Celery's state of a parked run, for the ledger to store with it; a Redis of its own is told here."""
+    if task.request.ignore_result:
+        return None
+    if services.settings.redis.result_url:
+        mark_parked(task)
+        return None
+    return parked_state(task.backend, task.request.id)
 
 
 def mark_parked(task: Task) -> None:

@@ -67,6 +67,15 @@ class Place:
     priority: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class CeleryState:
+    """What Celery's result backend keeps of a task that has no result yet, where it is the ledger's own Redis."""
+
+    key: str
+    value: str
+    seconds: int
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunEntry:
     """What the ledger knows of a run."""
@@ -140,9 +149,10 @@ class RunLedger:
         continuation: Continuation,
         place: Place,
         expires_in: float | None,
+        state: CeleryState | None = None,
         about: Mapping[str, str],
     ) -> Parked:
-        """Record the first pass: the continuation and the place in the admission queue, in one step."""
+        """Record the first pass: the continuation, the place in the queue and Celery's state, in one step."""
         found = self.connection.run(
             "park",
             run_id,
@@ -153,6 +163,7 @@ class RunLedger:
             place.org,
             place.priority,
             "" if expires_in is None else expires_in,
+            *((state.key, state.value, state.seconds) if state else ("", "", "")),
             *_flat(about),
         )
         return Parked(found) if found in ("parked", "cancelled") else Parked.BEYOND

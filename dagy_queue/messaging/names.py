@@ -11,7 +11,3 @@ COLLECT_TASK = "dagy.collect"
 
 ATTEMPT_HEADER = "dagy_attempt"
 """Message header of a resumed task: which attempt's completion it came for. Without it, a pass is the first."""
-
-PARKED_STATE = "PARKED"
-"""Celery state of a parked run. With PENDING, any worker on the broker that hears a revoke would mark the run REVOKED
-at once, although its container goes on (``celery.worker.control``); states of one's own it leaves alone."""

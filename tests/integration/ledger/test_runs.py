@@ -20,7 +20,7 @@ from dagy_queue.ledger import (
     RunStatus,
 )
 from dagy_queue.ledger.admission import Noted, Released
-from dagy_queue.ledger.runs import Applied, Observation, Place
+from dagy_queue.ledger.runs import Applied, CeleryState, Observation, Place
 
 MESSAGE = json.dumps(
     {"headers": {"id": "r", "dagy_attempt": "@dagy:attempt@", "retries": "@dagy:retries@"}, "tag": "@dagy:tag@"}
@@ -48,6 +48,7 @@ def park(
         continuation=Continuation("queue", MESSAGE.replace('"r"', f'"{run_id}"')),
         place=Place(pool="dagy|FARGATE", org=org, priority=priority),
         expires_in=expires,
+        state=CeleryState(f"celery-task-meta-{run_id}", "parked", 60),
         about={"org": org, "flow": "f", "correlation": run_id},
     )
 
@@ -87,6 +88,14 @@ def test_publishing_the_same_run_again_sends_nothing(runs: RunLedger, connection
     runs.publish("r", Continuation("queue", "message"), push=True, about={})
     assert not runs.publish("r", Continuation("queue", "message"), push=True, about={})
     assert connection.client.llen("queue") == 1
+
+
+def test_parking_stores_celerys_state_but_never_over_a_result(runs: RunLedger, connection: RedisConnection) -> None:
+    connection.client.set("celery-task-meta-done", "result")
+    park(runs, "fresh")
+    park(runs, "done")
+    assert connection.client.mget("celery-task-meta-fresh", "celery-task-meta-done") == ["parked", "result"]
+    assert connection.client.ttl("celery-task-meta-fresh") > 0
 
 
 def test_an_unknown_run_is_not_found(runs: RunLedger) -> None:

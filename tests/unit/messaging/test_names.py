@@ -3,6 +3,7 @@ from __future__ import annotations
 from celery import states
 
 from dagy_queue.messaging import names
+from dagy_queue.messaging.states import PARKED_STATE
 
 
 def test_names_of_tasks_are_all_different() -> None:
@@ -10,4 +11,4 @@ def test_names_of_tasks_are_all_different() -> None:
 
 
 def test_the_state_of_a_parked_run_is_none_of_celerys() -> None:
-    assert names.PARKED_STATE not in states.ALL_STATES
+    assert PARKED_STATE not in states.ALL_STATES
