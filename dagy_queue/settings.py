@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from dagy_queue.errors import SettingsInvalid
+from dagy_queue.requests.durations import Seconds
 from dagy_queue.requests.sizes import size_problem
 
 _PREFIX = "DAGY_QUEUE__"
@@ -55,7 +56,7 @@ class RedisSettings(Section):
     prefix: str = Field("dagy", description="first part of every ledger key")
     finished_ttl: int = Field(4 * 3600, gt=0, description="seconds a finished run stays in the ledger")
     result_expires: int = Field(7 * 86400, gt=0, description="seconds a Celery result and a chord's counters stay")
-    socket_timeout: float = Field(10.0, gt=0, description="seconds before a Redis call counts as failed")
+    socket_timeout: Seconds = Field(10.0, gt=0, description="seconds before a Redis call counts as failed")
 
 
 class CelerySettings(Section):
@@ -70,8 +71,8 @@ class AwsSettings(Section):
     """Where AWS is. The endpoint itself is botocore's own AWS_ENDPOINT_URL."""
 
     region: str = Field("us-east-1", description="AWS region")
-    connect_timeout: float = Field(5.0, gt=0, description="seconds to connect to an AWS endpoint")
-    read_timeout: float = Field(30.0, gt=0, description="seconds to wait for an AWS answer")
+    connect_timeout: Seconds = Field(5.0, gt=0, description="seconds to connect to an AWS endpoint")
+    read_timeout: Seconds = Field(30.0, gt=0, description="seconds to wait for an AWS answer")
 
 
 class EcsSettings(Section):
@@ -121,7 +122,7 @@ class RecordsSettings(Section):
     """DynamoDB tables."""
 
     flows_table: str = Field("DAGY_FLOWS", description="table of registered flows")
-    latest_ttl: float = Field(10.0, ge=0, description="seconds a dispatcher remembers what 'latest' resolved to")
+    latest_ttl: Seconds = Field(10.0, ge=0, description="seconds a dispatcher remembers what 'latest' resolved to")
 
 
 class BridgeSettings(Section):
@@ -139,11 +140,13 @@ class DispatchSettings(Section):
 
     concurrency: int = Field(16, ge=1, description="threads that park and finish runs")
     launch_threads: int = Field(32, ge=1, description="threads that call RunTask")
-    lease_seconds: float = Field(60.0, gt=0, description="seconds a run may be in submission before it is taken back")
-    idle_wait_seconds: float = Field(20.0, gt=0, description="longest blocking wait of an idle pump")
-    throttle_delay: float = Field(1.0, gt=0, description="seconds a throttled launch waits, doubled up to 60")
+    lease_seconds: Seconds = Field(60.0, gt=0, description="seconds a run may be in submission before it is taken back")
+    idle_wait_seconds: Seconds = Field(20.0, gt=0, description="seconds of the longest blocking wait of an idle pump")
+    throttle_delay: Seconds = Field(1.0, gt=0, description="seconds a throttled launch waits, doubled up to 60")
     visibility_timeout: int = Field(3600, ge=60, description="broker visibility timeout in seconds")
-    start_timeout: float = Field(3600.0, gt=0, description="seconds after which a launch that AWS keeps refusing fails")
+    start_timeout: Seconds = Field(
+        3600.0, gt=0, description="seconds after which a launch that AWS keeps refusing fails"
+    )
     expansion_chunk: int = Field(500, ge=1, le=5000, description="shards entered into the ledger at a time")
 
 

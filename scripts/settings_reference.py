@@ -11,8 +11,8 @@ from dagy_queue.settings import FLAT_NAMES, Settings
 HEAD = """# Settings
 
 Every setting is an environment variable, `DAGY_QUEUE__<SECTION>__<KEY>`; some have the shorter name of Dagy's guide as
-well. Lists are separated by commas. Where AWS is, is botocore's own business: `AWS_ENDPOINT_URL`, `AWS_PROFILE` and the
-rest work as everywhere.
+well. Lists are separated by commas. A time is a number of seconds or a duration such as `90s`, `45m` or `2h15m30s`.
+Where AWS is, is botocore's own business: `AWS_ENDPOINT_URL`, `AWS_PROFILE` and the rest work as everywhere.
 
 A producer needs `DAGY_REDIS_URL`. A dispatcher and a bridge need it too, and at least `DAGY_ECS_CLUSTER_ARN`,
 `DAGY_ECS_SUBNETS`, `DAGY_ECS_EXECUTION_ROLE_ARN`, `DAGY_ECS_WORKER_IMAGE`, `DAGY_ARTIFACT_BUCKET` and

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from dagy.contract import RunSpec
 from dagy_queue.aws.errors import mapped
+from dagy_queue.dispatch.endings import cancelled, crashed, expired, gave_up, refused
 from dagy_queue.dispatch.flows import FlowResolver
 from dagy_queue.dispatch.refusals import Refusal, backoff, refusal_of
 from dagy_queue.dispatch.run_task import Launch, overrides, overrides_too_large, run_task_parameters
@@ -26,7 +27,7 @@ from dagy_queue.errors import AwsCapacity, AwsError, AwsRefused, AwsUnavailable,
 from dagy_queue.ids import AttemptId
 from dagy_queue.ledger import Grant, Released
 from dagy_queue.ledger.admission import Noted
-from dagy_queue.outcomes import Kind, Outcome
+from dagy_queue.outcomes import Outcome
 from dagy_queue.requests import ContainerRequest, LaunchRequest
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Launcher:
             log.warning("launch_not_recorded", run_id=grant.attempt_id.run_id, error=str(exc))
         except Exception as exc:
             log.exception("launch_crashed", run_id=grant.attempt_id.run_id)
-            self._end(grant.attempt_id, _internal_error(exc))
+            self._end(grant.attempt_id, crashed(exc))
 
     def stop(self, task_arn: str, reason: str) -> None:
         """Ask ECS to stop a task. Raises an AwsError."""
@@ -69,7 +70,7 @@ class Launcher:
 
     def _launch(self, grant: Grant) -> None:
         if grant.expired:
-            self._end(grant.attempt_id, _expired())
+            self._end(grant.attempt_id, expired())
             return
         try:
             launch = self._prepare(grant)
@@ -168,7 +169,7 @@ class Launcher:
     def _refused(self, grant: Grant, error: DagyQueueError) -> None:
         refusal = refusal_of(error)
         if refusal is Refusal.FINAL:
-            self._end(grant.attempt_id, _refused_outcome(error))
+            self._end(grant.attempt_id, refused(error))
             return
         dispatch = self._services.settings.dispatch
         released = self._services.admission.release(
@@ -180,9 +181,9 @@ class Launcher:
         )
         log.warning("launch_refused", run_id=grant.attempt_id.run_id, released=released.value, error=str(error))
         if released is Released.EXPIRED:
-            self._end(grant.attempt_id, _gave_up(error, dispatch.start_timeout))
+            self._end(grant.attempt_id, gave_up(error, dispatch.start_timeout))
         elif released is Released.CANCELLED:
-            self._end(grant.attempt_id, Outcome(kind=Kind.CANCELLED, summary="cancelled before it was launched"))
+            self._end(grant.attempt_id, cancelled())
 
     def _end(self, attempt_id: AttemptId, outcome: Outcome) -> None:
         try:
@@ -214,38 +215,3 @@ def _placement_error(failures: list[Any]) -> AwsError:
     if any(sign.lower() in said.lower() for sign in _CAPACITY_REASONS):
         return AwsCapacity(f"ecs:RunTask: {said}; it will be repeated later", operation="ecs:RunTask")
     return AwsRefused(f"ecs:RunTask: {said}", operation="ecs:RunTask")
-
-
-def _refused_outcome(error: DagyQueueError) -> Outcome:
-    return Outcome(
-        kind=Kind.START_FAILED,
-        summary=f"the run could not be launched: {error}",
-        detail=str(error),
-        resolution="mend what the message names and launch again",
-    )
-
-
-def _gave_up(error: DagyQueueError, after: float) -> Outcome:
-    return Outcome(
-        kind=Kind.CAPACITY if isinstance(error, AwsCapacity) else Kind.START_FAILED,
-        summary=f"the run could not be launched within {after:g} seconds: {error}",
-        detail=str(error),
-        resolution="launch again when AWS answers, or raise DAGY_QUEUE__DISPATCH__START_TIMEOUT",
-    )
-
-
-def _expired() -> Outcome:
-    return Outcome(
-        kind=Kind.CANCELLED,
-        summary="expired before it was launched",
-        detail="the task's `expires` passed while it waited in the admission queue",
-        resolution="give it longer, or find out why the queue is slow: `dagy-queue status`",
-    )
-
-
-def _internal_error(error: Exception) -> Outcome:
-    return Outcome(
-        kind=Kind.START_FAILED,
-        summary=f"the dispatcher failed on this run: {type(error).__name__}: {error}",
-        resolution="this is a defect of dagy_queue; the dispatcher's log has the traceback",
-    )

@@ -66,8 +66,8 @@ def overrides(launch: Launch, ecs: EcsSettings) -> dict[str, Any]:
     if isinstance(request, ContainerRequest) and request.command:
         container["command"] = list(request.command)
     task: dict[str, Any] = {"containerOverrides": [container]}
-    if request.cpu and request.memory:
-        task |= {"cpu": str(request.cpu), "memory": str(request.memory)}
+    if request.size:
+        task |= dict(zip(("cpu", "memory"), map(str, request.size), strict=True))
     if request.ephemeral_storage_gib:
         task["ephemeralStorage"] = {"sizeInGiB": request.ephemeral_storage_gib}
     return task

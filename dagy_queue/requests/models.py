@@ -15,9 +15,11 @@ from pydantic_core import PydanticCustomError
 
 from dagy.contract import Env
 from dagy_queue.errors import Problem, RequestInvalid
+from dagy_queue.requests.durations import Seconds
 from dagy_queue.requests.json_values import json_problems
 from dagy_queue.requests.names import NAME_RULE, is_name
 from dagy_queue.requests.sizes import MAX_EPHEMERAL_GIB, MIN_EPHEMERAL_GIB, size_problem
+from dagy_queue.requests.workloads import WORKLOADS
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CORRELATION = re.compile(r"[\x21-\x7e]{1,200}?(:[0-9]{1,9})*")
@@ -39,13 +41,14 @@ class RunRequest(BaseModel):
     environment: str = Field("", description="develop, staging, production or a name of yours")
     trigger_source: str = Field("", description="what caused the run, for the audit trail")
     triggered_by: str = Field("", description="who caused the run, for the audit trail")
+    workload_profile: str | None = Field(None, description="a size by name: small, medium, large, xlarge, heavy, max")
     cpu: int | None = Field(None, description="CPU units, 1024 = 1 vCPU")
     memory: int | None = Field(None, description="MiB", validate_default=True)
     ephemeral_storage_gib: int | None = Field(None, description="GiB of /tmp, 21 to 200")
     extra_env_vars: dict[str, str] = Field(default_factory=dict, description="environment of the container")
     metadata: dict[str, Any] = Field(default_factory=dict, description="yours; kept with the run, not sent")
     max_retries: int = Field(0, ge=0, le=100, description="attempts after a failure of the code itself")
-    retry_delay: float = Field(10.0, ge=0, le=86_400, description="seconds before the first retry; doubles each time")
+    retry_delay: Seconds = Field(10.0, ge=0, le=86_400, description="seconds before the first retry; doubles each time")
     priority: int = Field(0, ge=0, le=9, description="0 goes first, as on Celery's Redis transport")
 
     @property
@@ -63,6 +66,23 @@ class RunRequest(BaseModel):
     def _check_correlation(cls, value: str) -> str:
         if value and not _CORRELATION.fullmatch(value):
             raise _allowed("1 to 200 printable ASCII characters without spaces")
+        return value
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """CPU units and MiB: as given, or as the workload profile has them; None leaves them to the task definition."""
+        if self.cpu is not None and self.memory is not None:
+            return self.cpu, self.memory
+        if self.workload_profile is not None:
+            workload = WORKLOADS[self.workload_profile]
+            return workload.cpu, workload.memory
+        return None
+
+    @field_validator("workload_profile")
+    @classmethod
+    def _check_profile(cls, value: str | None) -> str | None:
+        if value is not None and value not in WORKLOADS:
+            raise _allowed(f"one of {', '.join(WORKLOADS)}")
         return value
 
     @field_validator("ephemeral_storage_gib")

@@ -1,0 +1,50 @@
+"""Outcomes of runs that never got a container; pure. The launcher gives them to the ledger."""
+
+from __future__ import annotations
+
+from dagy_queue.errors import AwsCapacity, DagyQueueError
+from dagy_queue.outcomes import Kind, Outcome
+
+
+def cancelled() -> Outcome:
+    """Somebody cancelled the run in time."""
+    return Outcome(kind=Kind.CANCELLED, summary="cancelled before it was launched")
+
+
+def refused(error: DagyQueueError) -> Outcome:
+    """The launch is wrong and would be refused again."""
+    return Outcome(
+        kind=Kind.START_FAILED,
+        summary=f"the run could not be launched: {error}",
+        detail=str(error),
+        resolution="mend what the message names and launch again",
+    )
+
+
+def gave_up(error: DagyQueueError, after: float) -> Outcome:
+    """AWS refused the launch for ``after`` seconds."""
+    return Outcome(
+        kind=Kind.CAPACITY if isinstance(error, AwsCapacity) else Kind.START_FAILED,
+        summary=f"the run could not be launched within {after:g} seconds: {error}",
+        detail=str(error),
+        resolution="launch again when AWS answers, or raise DAGY_QUEUE__DISPATCH__START_TIMEOUT",
+    )
+
+
+def expired() -> Outcome:
+    """Celery's ``expires`` passed in the admission queue."""
+    return Outcome(
+        kind=Kind.CANCELLED,
+        summary="expired before it was launched",
+        detail="the task's `expires` passed while it waited in the admission queue",
+        resolution="give it longer, or find out why the queue is slow: `dagy-queue status`",
+    )
+
+
+def crashed(error: Exception) -> Outcome:
+    """The dispatcher met an error it does not know."""
+    return Outcome(
+        kind=Kind.START_FAILED,
+        summary=f"the dispatcher failed on this run: {type(error).__name__}: {error}",
+        resolution="this is a defect of dagy_queue; the dispatcher's log has the traceback",
+    )
