@@ -29,7 +29,16 @@ if TYPE_CHECKING:
     )
     from dagy_queue.ledger import Phase, RunStatus
     from dagy_queue.outcomes import Kind, Outcome
-    from dagy_queue.producer import BatchHandle, BatchProgress, DagLauncher, RunHandle, fan_out, launch, launch_sig
+    from dagy_queue.producer import (
+        BatchHandle,
+        BatchProgress,
+        DagLauncher,
+        RunHandle,
+        fan_out,
+        launch,
+        launch_container,
+        launch_sig,
+    )
     from dagy_queue.producer.launcher import CeleryOptions
     from dagy_queue.requests import ContainerRequest, LaunchRequest
     from dagy_queue.requests import LaunchRequest as DagLaunchRequest
@@ -62,6 +71,7 @@ _HOME_OF = {
     "RunHandle": "dagy_queue.producer",
     "fan_out": "dagy_queue.producer",
     "launch": "dagy_queue.producer",
+    "launch_container": "dagy_queue.producer",
     "launch_sig": "dagy_queue.producer",
     "CeleryOptions": "dagy_queue.producer.launcher",
     "ContainerRequest": "dagy_queue.requests",
@@ -106,6 +116,7 @@ __all__ = [
     "__version__",
     "fan_out",
     "launch",
+    "launch_container",
     "launch_sig",
     "load_settings",
 ]

@@ -49,9 +49,15 @@ def _observation(envelope: Mapping[str, Any], container_name: str) -> Observatio
 
 
 def _completion(detail: Mapping[str, Any], container_name: str) -> dict[str, Any]:
-    outcome = classify_stop(_stopped_task(detail), container_name)
+    outcome = classify_stop(_stopped_task(detail), _worker_name(detail) or container_name)
     times = {name: detail[name] for name in ("createdAt", "startedAt", "stoppedAt") if detail.get(name)}
     return {"outcome": outcome.to_dict(), **times}
+
+
+def _worker_name(detail: Mapping[str, Any]) -> str:
+    """Return the container that does the work: the one whose overrides we sent with RunTask."""
+    overridden = (detail.get("overrides") or {}).get("containerOverrides") or [{}]
+    return str(overridden[0].get("name") or "")
 
 
 def _stopped_task(detail: Mapping[str, Any]) -> StoppedTask:

@@ -113,6 +113,8 @@ class Launcher:
         return self._fitting(launch)
 
     def _definition(self, request: LaunchRequest | ContainerRequest) -> str:
+        if isinstance(request, ContainerRequest) and request.task_definition:
+            return request.task_definition
         settings = self._services.settings
         image = request.image if isinstance(request, ContainerRequest) else settings.ecs.worker_image
         return self._definitions.arn(worker_definition(settings.ecs, image, settings.aws.region))

@@ -60,7 +60,7 @@ def overrides(launch: Launch, ecs: EcsSettings) -> dict[str, Any]:
     """Return RunTask's overrides: the container's environment and command, and the task's size."""
     request = launch.request
     container: dict[str, Any] = {
-        "name": ecs.container_name,
+        "name": _container_name(request, ecs),
         "environment": [{"name": name, "value": value} for name, value in _environment(launch).items()],
     }
     if isinstance(request, ContainerRequest) and request.command:
@@ -71,6 +71,11 @@ def overrides(launch: Launch, ecs: EcsSettings) -> dict[str, Any]:
     if request.ephemeral_storage_gib:
         task["ephemeralStorage"] = {"sizeInGiB": request.ephemeral_storage_gib}
     return task
+
+
+def _container_name(request: LaunchRequest | ContainerRequest, ecs: EcsSettings) -> str:
+    own = request.container_name if isinstance(request, ContainerRequest) else ""
+    return own or ecs.container_name
 
 
 def overrides_too_large(value: Mapping[str, Any]) -> bool:

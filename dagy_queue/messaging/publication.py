@@ -58,6 +58,6 @@ def about_request(request: Mapping[str, Any]) -> dict[str, str]:
     """Return the fields of a run that say what it is: for status, lists and people."""
     return {
         "org": str(request.get("org_id", "")),
-        "flow": str(request.get("flow_name") or request.get("image") or ""),
+        "flow": str(request.get("flow_name") or request.get("image") or request.get("task_definition") or ""),
         "correlation": str(request.get("correlation_id", "")),
     }

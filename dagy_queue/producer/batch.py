@@ -17,6 +17,7 @@ from dagy_queue.errors import Problem, RequestInvalid
 from dagy_queue.ids import new_id, shard_id
 from dagy_queue.ledger import Phase
 from dagy_queue.messaging.names import COLLECT_TASK, FAN_OUT_QUEUE, FAN_OUT_TASK, LAUNCH_QUEUE
+from dagy_queue.messaging.publication import about_request
 from dagy_queue.messaging.routing import settle
 from dagy_queue.producer.canvas import as_request, to_json
 from dagy_queue.producer.publisher import Publisher, default_publisher
@@ -126,7 +127,7 @@ def fan_out(
         "callback_id": body.options["task_id"],
         "correlation": values["correlation_id"],
         "org": checked.org_id,
-        "flow": str(values.get("flow_name") or values.get("image")),
+        "flow": about_request(values)["flow"],
     }
     publisher.batches.publish(batch_id, message, deltas=deltas, fields=record)
     return BatchHandle(batch_id, publisher)

@@ -41,7 +41,7 @@ def _own_app() -> Celery | None:
 def as_request(request: RunRequest | None, fields: dict[str, Any]) -> RunRequest:
     """Return the request that was given, or the one its fields make. Raises RequestInvalid."""
     if request is None:
-        model = ContainerRequest if "image" in fields else LaunchRequest
+        model = ContainerRequest if fields.keys() & {"image", "task_definition"} else LaunchRequest
         return parse_request(fields, model)
     return parse_request(request.model_dump() | fields, type(request)) if fields else request
 

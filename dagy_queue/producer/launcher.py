@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,6 +84,25 @@ def launch(
 ) -> RunHandle:
     """Launch one run with the settings of the process; see :meth:`DagLauncher.launch`."""
     return DagLauncher().launch(request, run_id=run_id, options=options, **fields)
+
+
+def launch_container(
+    *,
+    org_id: str,
+    image: str = "",
+    task_definition: str = "",
+    command: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    **fields: Any,
+) -> RunHandle:
+    """Launch one run of any container: an image, or an existing task definition (family, family:revision or ARN).
+
+    ``command`` replaces the image's command, ``environment`` is added to the container's; ``fields`` are further
+    fields of a ContainerRequest, or ``run_id`` and ``options`` of :func:`launch`. The result says how the container
+    exited. Raises RequestInvalid, RedisUnavailable.
+    """
+    own: dict[str, Any] = {"image": image, "task_definition": task_definition, "command": tuple(command)}
+    return launch(org_id=org_id, extra_env_vars=dict(environment or {}), **own, **fields)
 
 
 def _checked_id(run_id: str | None) -> str:

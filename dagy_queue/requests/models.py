@@ -1,20 +1,17 @@
 """The request models: one run of a flow, or of any container. Producers build them, dispatchers read them back.
 
-A request is checked when it is built; :func:`read_request` and :func:`parse_request` report every problem at once
-as RequestInvalid.
+``requests/parsing.py`` builds them from callers' values and reports every problem at once.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from dagy.contract import Env
-from dagy_queue.errors import Problem, RequestInvalid
 from dagy_queue.requests.durations import Seconds
 from dagy_queue.requests.json_values import json_problems
 from dagy_queue.requests.names import NAME_RULE, is_name
@@ -22,6 +19,7 @@ from dagy_queue.requests.sizes import MAX_EPHEMERAL_GIB, MIN_EPHEMERAL_GIB, size
 from dagy_queue.requests.workloads import WORKLOADS
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CONTAINER_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _CORRELATION = re.compile(r"[\x21-\x7e]{1,200}?(:[0-9]{1,9})*")
 """A caller's 200 characters, and the numbers that fan-outs append."""
 _RESERVED_ENV = frozenset({Env.TASK_NAME, Env.TASK_NUM})
@@ -141,59 +139,34 @@ class LaunchRequest(RunRequest):
 
 
 class ContainerRequest(RunRequest):
-    """One run of any image; it succeeds if its container exits with 0."""
+    """One run of any container, by image or by an existing task definition; it succeeds if it exits with 0."""
 
     kind: Literal["container"] = "container"
-    image: str = Field(min_length=1, description="image URI")
+    image: str = Field("", description="image URI; a task definition is made for it")
+    task_definition: str = Field(
+        "", description="family, family:revision or ARN of an existing task definition", validate_default=True
+    )
+    container_name: str = Field("", description="which container of the task definition does the work")
     command: tuple[str, ...] = Field((), description="replaces the image's command")
 
     @property
     def label(self) -> str:
-        """The image's name without its registry."""
-        return self.image.rpartition("/")[2]
+        """The name of the image or task definition, without its registry or account."""
+        return (self.image or self.task_definition).rpartition("/")[2]
 
+    @field_validator("container_name")
+    @classmethod
+    def _check_container_name(cls, value: str) -> str:
+        if value and not _CONTAINER_NAME.fullmatch(value):
+            raise _allowed("1 to 255 letters, digits, '-' and '_'")
+        return value
 
-_MODELS: dict[str, type[LaunchRequest] | type[ContainerRequest]] = {
-    "flow": LaunchRequest,
-    "container": ContainerRequest,
-}
-
-
-def parse_request(values: Mapping[str, Any], model: type[RunRequest] = LaunchRequest) -> RunRequest:
-    """Build a request from a caller's values. Raises RequestInvalid listing every problem."""
-    try:
-        return model(**values)
-    except ValidationError as exc:
-        raise RequestInvalid(problems_of(exc)) from exc
-
-
-def read_request(values: Any) -> LaunchRequest | ContainerRequest:
-    """Read a request back from its JSON form. Raises RequestInvalid."""
-    if not isinstance(values, Mapping):
-        raise RequestInvalid([Problem("request", values, "an object with the fields of a request")])
-    kind = values.get("kind", "flow")
-    if kind not in _MODELS:
-        raise RequestInvalid([Problem("kind", kind, f"one of {', '.join(_MODELS)}")])
-    try:
-        return _MODELS[kind](**values)
-    except ValidationError as exc:
-        raise RequestInvalid(problems_of(exc)) from exc
-
-
-def problems_of(error: ValidationError) -> list[Problem]:
-    """Return the problems of a failed validation in the form our errors have."""
-    return [_problem(item) for item in error.errors(include_url=False)]
-
-
-def _problem(item: Any) -> Problem:
-    path = [str(part) for part in item["loc"]]
-    if item["type"] == "missing":
-        return Problem(".".join(path), None, "required")
-    if item["type"] == "extra_forbidden":
-        return Problem(".".join(path), item["input"], "no such field")
-    if path == ["memory"] and item["type"] == "allowed":
-        return Problem("size", item["input"], item["msg"])
-    return Problem(".".join(path), item["input"], item["msg"])
+    @field_validator("task_definition")
+    @classmethod
+    def _check_one_source(cls, task_definition: str, info: ValidationInfo) -> str:
+        if bool(info.data.get("image")) == bool(task_definition):
+            raise _allowed("give either an image or a task_definition")
+        return task_definition
 
 
 def _env_name_problem(name: str) -> str:

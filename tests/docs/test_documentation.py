@@ -50,7 +50,8 @@ def test_the_readmes_snippets_run_as_they_stand(workplace: tuple[Path, dict[str,
     ]
     assert "registered greeting 1.0.0 for acme" in run(push.split(), directory, environment)
     outputs = [run([sys.executable, "-c", program], directory, environment) for program in programs]
-    launched, fanned_out, composed = outputs
+    launched, fanned_out, containers, composed = outputs
+    assert containers == "21\n"
     assert launched.endswith("Hello, Ada!\n")
     assert fanned_out.splitlines()[-2:] == ["3 of 3", "['Hello, Ada!', 'Hello, Grace!', 'Hello, Edsger!']"]
     assert composed == "Hello, ['Hello, Ada!', 'Hello, Grace!']!\n"

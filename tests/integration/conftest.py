@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -37,6 +38,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
         running.spawn("dispatcher", environment={"DAGY_QUEUE__DISPATCH__LEASE_SECONDS": "5"})
         running.spawn("bridge", environment={"DAGY_QUEUE__BRIDGE__WAIT_SECONDS": "2"})
         yield running
+        gc.collect()  # see redis_server
     for name in running.environment:
         os.environ.pop(name, None)
     forget_settings()
