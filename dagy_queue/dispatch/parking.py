@@ -46,7 +46,7 @@ class RetryRun(Exception):
 def park(services: Services, task: Task, request: Mapping[str, Any]) -> None:
     """First pass: record the continuation and the place in the queue. Makes no AWS call.
 
-    Raises Ignore (the run waits), Revoked (it was cancelled before), or RequestInvalid.
+    Raises Revoked (it was cancelled before) or RequestInvalid.
     """
     run_id = task.request.id
     if not is_run_id(run_id):
@@ -68,7 +68,6 @@ def park(services: Services, task: Task, request: Mapping[str, Any]) -> None:
     )
     if found is Parked.CANCELLED:
         raise Revoked("cancelled before it was launched")
-    raise Ignore
 
 
 def _state(services: Services, task: Task) -> CeleryState | None:

@@ -70,9 +70,9 @@ def register_tasks(app: Celery, services: Services) -> None:
             return _inline(app, asked)
         try:
             attempt = self.request.get(ATTEMPT_HEADER)
-            if attempt is None:
-                return parking.park(services, self, asked)
-            return parking.conclude(services, self, attempt)
+            if attempt is not None:
+                return parking.conclude(services, self, attempt)
+            parking.park(services, self, asked)
         except RedisUnavailable as exc:
             raise Reject(exc, requeue=True) from exc
         except parking.RetryRun as exc:
@@ -80,7 +80,8 @@ def register_tasks(app: Celery, services: Services) -> None:
             raise Retry(str(exc), exc.error, exc.delay) from exc
         except parking.Revoked as exc:
             _end_as_revoked(self, str(exc))
-            raise Ignore from exc
+        # Raised here, not deeper: Celery formats the traceback of every Ignore, and each frame costs.
+        raise Ignore
 
     launch.services = services
 
