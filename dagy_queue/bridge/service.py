@@ -11,6 +11,7 @@ import structlog
 from dagy_queue.aws.clients import AwsClients
 from dagy_queue.aws.errors import mapped
 from dagy_queue.bridge.consumer import Consumer
+from dagy_queue.errors import AwsError
 from dagy_queue.ledger import RedisConnection, RunLedger
 from dagy_queue.settings import Settings
 
@@ -32,7 +33,7 @@ class Bridge:
         url = self._queue_url()
         bridge, container = self._settings.bridge, self._settings.ecs.container_name
         for number in range(bridge.consumers):
-            consumer = Consumer(self._aws.sqs, url, self._runs, bridge, container)
+            consumer = Consumer(self._aws.sqs, url, self._runs, bridge, container, self._stop_task)
             thread = threading.Thread(target=consumer.run, args=(self._stopping,), name=f"bridge-{number}", daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -43,6 +44,16 @@ class Bridge:
         self._stopping.set()
         for thread in self._threads:
             thread.join(self._settings.bridge.wait_seconds + 5)
+
+    def _stop_task(self, task_arn: str) -> None:
+        """Stop the task of a run that was cancelled while its dispatcher was asking for it."""
+        try:
+            with mapped("ecs:StopTask"):
+                self._aws.ecs_control.stop_task(
+                    cluster=self._settings.ecs.cluster, task=task_arn, reason="dagy: cancelled"
+                )
+        except AwsError as exc:
+            log.warning("task_not_stopped", task_arn=task_arn, error=str(exc))
 
     def _queue_url(self) -> str:
         if self._settings.bridge.queue_url:

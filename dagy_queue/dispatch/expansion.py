@@ -25,6 +25,10 @@ from dagy_queue.requests import read_request
 log = structlog.get_logger(__name__)
 
 
+class ExpansionMoved(Exception):
+    """The ledger is at another shard than this expansion: another one is at work, or Redis lost its last moments."""
+
+
 def expand(services: Services, batch_id: str, root_id: str) -> dict[str, Any]:
     """Enter the shards of a batch that are not entered yet, under the root task given; return what was done."""
     batch = services.batches.get(batch_id)
@@ -64,8 +68,10 @@ def _enter(services: Services, batch: BatchRecord) -> None:
 def _enter_chunk(services: Services, batch_id: str, first: int, deltas: Sequence[Mapping[str, Any]]) -> int:
     shards = [(shard_id(batch_id, first + offset), delta) for offset, delta in enumerate(deltas)]
     _mark_parked(services, [run_id for run_id, _ in shards])
-    services.batches.enter_shards(batch_id, first, shards)
-    return first + len(deltas)
+    entered = services.batches.enter_shards(batch_id, first, shards)
+    if entered != first + len(deltas):
+        raise ExpansionMoved(f"batch {batch_id} has {entered} shards, not {first + len(deltas)}")
+    return entered
 
 
 def _mark_parked(services: Services, run_ids: Sequence[str]) -> None:

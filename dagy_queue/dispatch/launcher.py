@@ -82,14 +82,14 @@ class Launcher:
             return
         noted = self._services.admission.launched(grant.attempt_id, task_arn)
         log.info("launched", run_id=grant.attempt_id.run_id, attempt=grant.attempt_id.attempt, task_arn=task_arn)
-        if noted is Noted.CANCEL:
-            self._stop_cancelled(grant.attempt_id, task_arn)
+        if noted is not Noted.NOTED:
+            self._stop_unwanted(grant.attempt_id, task_arn, noted.value)
 
-    def _stop_cancelled(self, attempt_id: AttemptId, task_arn: str) -> None:
-        """Stop a task whose run was cancelled during submission. The run is over when ECS says so, not before."""
+    def _stop_unwanted(self, attempt_id: AttemptId, task_arn: str, why: str) -> None:
+        """Stop a task whose run was cancelled during submission, or is over. ECS says when it has ended."""
         for tries in range(_STOP_TRIES):
             try:
-                self.stop(task_arn, "dagy: cancelled")
+                self.stop(task_arn, f"dagy: {why}")
             except AwsError as exc:
                 log.warning("task_not_stopped", run_id=attempt_id.run_id, task_arn=task_arn, error=str(exc))
                 time.sleep(backoff(_STOP_DELAY, tries))

@@ -110,6 +110,8 @@ def conclude(services: Services, task: Task, attempt: int) -> Any:
         if report is not None and report.error is None:
             return _by_value(services, stopped, report)
         outcome = _without_report(outcome, report)
+    if stopped.cancel_reason:
+        raise Revoked(stopped.cancel_reason)
     failure = _failure(outcome, report)
     delay = retry_delay(request, outcome, stopped.retries)
     if delay is not None:

@@ -90,7 +90,7 @@ def register_tasks(app: Celery, services: Services) -> None:
         """Enter a batch's shards in the ledger; see ``dispatch/expansion.py``."""
         try:
             return expansion.expand(services, batch_id, self.request.root_id or batch_id)
-        except RedisUnavailable as exc:
+        except (RedisUnavailable, expansion.ExpansionMoved) as exc:
             raise Reject(exc, requeue=True) from exc
 
     @app.task(name=COLLECT_TASK, typing=False)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from dagy_queue.ids import AttemptId, new_id
-from dagy_queue.ledger.connection import RedisConnection
+from dagy_queue.ledger.connection import LONGEST_BLOCK, RedisConnection
 
 _SHORTEST_WAIT = 0.01  # BLPOP waits for ever at 0
 _OWN_WAKE_TTL = 60
@@ -75,7 +75,7 @@ class AdmissionLedger:
         """Block until there is something to lease, somebody calls :meth:`interrupt`, or ``seconds`` have passed."""
         with self.connection.errors():
             keys = [self._own_wake, self.connection.key("wake")]
-            self.connection.blocking_client.blpop(keys, timeout=max(seconds, _SHORTEST_WAIT))
+            self.connection.blocking_client.blpop(keys, timeout=min(max(seconds, _SHORTEST_WAIT), LONGEST_BLOCK))
 
     def interrupt(self) -> None:
         """End the :meth:`wait` of this process, and let another one have the wake-up it may have taken."""

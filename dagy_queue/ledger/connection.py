@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _LUA = files("dagy_queue.ledger") / "lua"
 _CONNECT_RETRIES = 3
+LONGEST_BLOCK = 60.0
+"""Seconds that a blocking command may ask for at most."""
 
 
 class RedisConnection:
@@ -37,8 +39,8 @@ class RedisConnection:
 
     @cached_property
     def blocking_client(self) -> redis.Redis:
-        """The client for blocking commands, which carry a timeout of their own."""
-        return self._connect(None)
+        """The client for blocking commands. Its timeout is above theirs, so that a silent connection is noticed."""
+        return self._connect(LONGEST_BLOCK + self.settings.socket_timeout)
 
     def key(self, *parts: str) -> str:
         """Return a key of the ledger."""

@@ -35,6 +35,8 @@ class Applied(StrEnum):
     RESUMED = "resumed"
     UNKNOWN = "unknown"
     STALE = "stale"
+    CANCEL = "cancel"
+    """The run was cancelled before its task was known: the task must be stopped."""
 
 
 class Cancelled(StrEnum):

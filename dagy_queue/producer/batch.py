@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery import current_app
-from celery.canvas import Signature
+from celery.canvas import Signature, group
 from kombu.utils.json import dumps
 
 from dagy_queue.errors import Problem, RequestInvalid
@@ -169,6 +169,8 @@ def _field_problems(request: RunRequest, shard: Mapping[str, Any], index: int) -
 
 
 def _body(publisher: Publisher, callback: Signature | None, batch_id: str) -> Signature:
+    if isinstance(callback, group):
+        raise RequestInvalid([Problem("callback", callback, "a task, chain or chord; a group has no single result")])
     body = callback.clone() if callback is not None else publisher.app.signature(COLLECT_TASK, queue=LAUNCH_QUEUE)
     settle(body, current_app)
     body.freeze(callback_id(batch_id))

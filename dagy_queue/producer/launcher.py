@@ -19,6 +19,25 @@ from dagy_queue.producer.run import RunHandle
 from dagy_queue.requests import RunRequest
 from dagy_queue.settings import Settings
 
+_PROTOCOL = frozenset(
+    {
+        "argsrepr",
+        "chain",
+        "chord",
+        "eta",
+        "expires",
+        "group",
+        "group_index",
+        "id",
+        "ignore_result",
+        "kwargsrepr",
+        "lang",
+    }
+    | {"origin", "parent_id", "replaced_task_nesting", "retries", "root_id", "shadow", "stamped_headers", "stamps"}
+    | {"task", "timelimit"}
+)
+"""Headers of Celery's message protocol 2."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CeleryOptions:
@@ -32,6 +51,10 @@ class CeleryOptions:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the options that are set."""
+        if reserved := sorted(name for name in self.headers if name in _PROTOCOL or name.startswith("dagy_")):
+            raise RequestInvalid(
+                [Problem("headers", name, "a name that neither Celery nor dagy_ uses") for name in reserved]
+            )
         settle_all([self.link, self.link_error], current_app)
         options = {
             "link": self.link,

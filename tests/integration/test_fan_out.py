@@ -99,7 +99,7 @@ def test_a_batch_is_found_by_its_id_and_launched_once(flows: LocalStack) -> None
         batch = echo_batch([1, 2], batch_id=batch_id)
     assert BatchHandle(batch_id).get(timeout=TIMEOUT) == [1, 2]
     assert len(BatchHandle(batch_id)) == 2
-    assert batch.progress().by_phase == {Phase.SUCCEEDED: 2}
+    assert list(batch.watch())[-1].by_phase == {Phase.SUCCEEDED: 2}
 
 
 def test_one_message_is_sent_however_many_shards_there_are(connection: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -15,3 +16,10 @@ def _publications_enter_no_ledger() -> Iterator[None]:
     """Disconnect what ``enter_on_publish`` connected: the next test's Redis may be another, or none."""
     yield
     before_task_publish.disconnect(sender=LAUNCH_TASK, dispatch_uid="dagy_queue.publication")
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away what leads to a stack: the integration tests' stack runs as long as the session."""
+    for name in [name for name in os.environ if name.startswith(("DAGY_", "AWS_"))]:
+        monkeypatch.delenv(name)

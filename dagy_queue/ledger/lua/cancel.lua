@@ -1,14 +1,14 @@
 -- Ask for a run to end. ARGV: run id, reason, completion for a run that has no container yet, 1 to leave runs alone
 -- that have one or are getting one. Returns {what, task ARN}: 'unknown', 'finished', 'already', 'queued' (its first
 -- pass will end it), 'dropped' (it was waiting, it is resumed as cancelled), 'submitting' (the pump will stop it),
--- 'stop' (the caller must stop the task) or 'running' (left alone).
+-- 'stop' (the caller must stop the task, also if it was asked before) or 'running' (left alone).
 local id, reason, completion, waiting_only = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1'
 local key = run_key(id)
 local found = redis.call('HMGET', key, 'phase', 'cancel', 'arn')
 local phase = found[1]
 if not phase then return { 'unknown', '' } end
 if TERMINAL[phase] or phase == 'STOPPED' then return { 'finished', '' } end
-if found[2] then return { 'already', found[3] or '' } end
+if found[2] and not (IN_FLIGHT[phase] and found[3]) then return { 'already', '' } end
 if IN_FLIGHT[phase] and waiting_only then return { 'running', found[3] or '' } end
 redis.call('HSET', key, 'cancel', reason)
 if phase == 'QUEUED' then return { 'queued', '' } end

@@ -1,12 +1,13 @@
 -- Note the ECS task of an attempt. ARGV: run id, attempt, task ARN.
--- Returns 'noted', 'cancel' (the caller must stop the task), or 'stale' (the run is beyond this attempt).
+-- Returns 'noted', or the caller must stop the task: 'cancel' (the run was cancelled), 'stale' (it is over, or beyond
+-- this attempt).
 local id, attempt, arn = ARGV[1], ARGV[2], ARGV[3]
 local key = run_key(id)
 local found = redis.call('HMGET', key, 'phase', 'attempt', 'cancel')
 if found[2] ~= attempt then return 'stale' end
 if TERMINAL[found[1]] or found[1] == 'STOPPED' then
-  redis.call('HSETNX', key, 'arn', arn)
-  return 'noted'
+  -- Over already: because this task ended, or without it, and then it must not go on.
+  return redis.call('HGET', key, 'arn') == arn and 'noted' or 'stale'
 end
 redis.call('HSET', key, 'arn', arn)
 if found[1] == 'SUBMITTING' or found[1] == 'HELD' then

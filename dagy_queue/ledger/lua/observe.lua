@@ -1,8 +1,9 @@
 -- Apply a state change that is not the end. ARGV: run id, attempt, version, phase ('' = keep), task ARN.
--- Returns 'applied', 'unknown' or 'stale'.
+-- Returns 'applied', 'unknown', 'stale', or 'cancel': the run was cancelled before its task was known, and the caller
+-- must stop the task.
 local id, attempt, version, phase, arn = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local key = run_key(id)
-local found = redis.call('HMGET', key, 'phase', 'attempt', 'version', 'arn')
+local found = redis.call('HMGET', key, 'phase', 'attempt', 'version', 'arn', 'cancel')
 if not found[1] then return 'unknown' end
 if found[2] ~= attempt or not (IN_FLIGHT[found[1]] or found[1] == 'HELD') then return 'stale' end
 if found[4] and found[4] ~= arn then return 'stale' end
@@ -11,4 +12,4 @@ redis.call('HSET', key, 'version', version, 'arn', arn)
 -- The task exists, whatever became of the dispatcher that asked for it.
 if found[1] == 'SUBMITTING' or found[1] == 'HELD' then leave_queues(id) end
 if phase ~= '' then set_phase(id, phase) end
-return 'applied'
+return (found[5] and not found[4]) and 'cancel' or 'applied'

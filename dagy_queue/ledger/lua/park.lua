@@ -4,7 +4,9 @@
 -- Returns what was found: 'parked', 'cancelled', or the phase of a run that is beyond its first pass.
 local id = ARGV[1]
 local key = run_key(id)
-local found = redis.call('HMGET', key, 'phase', 'cancel')
+local found = redis.call('HMGET', key, 'phase', 'cancel', 'completion')
+-- Cancelled before its first pass, which died before it could say so.
+if found[1] == 'STOPPED' and found[2] and not found[3] then return 'cancelled' end
 if found[1] and found[1] ~= 'QUEUED' then return found[1] end
 local now = now_ms()
 if not found[1] then redis.call('HSET', key, 'phase', 'QUEUED', 'attempt', 1, 'created', now, 'at', now) end

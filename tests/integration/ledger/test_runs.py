@@ -238,10 +238,9 @@ def test_a_run_in_submission_is_stopped_when_its_task_is_known(runs: RunLedger, 
     assert admission.launched(grant.attempt_id, ARN) is Noted.CANCEL
 
 
-def test_a_launched_run_is_cancelled_once_by_stopping_its_task(runs: RunLedger, admission: AdmissionLedger) -> None:
+def test_a_launched_run_is_cancelled_by_stopping_its_task(runs: RunLedger, admission: AdmissionLedger) -> None:
     launched(runs, admission)
     assert runs.cancel("r", "because", COMPLETION) == (Cancelled.STOP, ARN)
-    assert runs.cancel("r", "because", COMPLETION) == (Cancelled.ALREADY, ARN)
     assert runs.cancel("nobody", "because", COMPLETION) == (Cancelled.UNKNOWN, "")
 
 
@@ -278,3 +277,35 @@ def test_the_pump_is_woken_when_a_run_is_parked_and_told_when_something_falls_du
     granted = admission.lease(1, 30)
     assert granted.next_due is not None
     assert 0 < granted.next_due <= 30
+
+
+def test_a_cancelled_run_that_still_runs_is_stopped_again_when_asked_again(
+    runs: RunLedger, admission: AdmissionLedger
+) -> None:
+    launched(runs, admission)
+    for _ in range(2):
+        assert runs.cancel("r", "because", COMPLETION) == (Cancelled.STOP, ARN)
+
+
+def test_the_first_event_of_a_run_cancelled_in_submission_tells_to_stop_its_task(
+    runs: RunLedger, admission: AdmissionLedger
+) -> None:
+    park(runs)
+    (grant,) = admission.lease(1, 60).grants
+    runs.cancel("r", "because", COMPLETION)
+    first, second = event(grant.attempt_id, 1, Phase.PROVISIONING), event(grant.attempt_id, 2, Phase.PENDING)
+    assert runs.apply([first, second]) == [Applied.CANCEL, Applied.APPLIED]
+
+
+def test_a_task_that_appears_after_its_run_is_over_is_unwanted(runs: RunLedger, admission: AdmissionLedger) -> None:
+    park(runs)
+    (grant,) = admission.lease(1, 60).grants
+    runs.complete(grant.attempt_id, COMPLETION)
+    assert admission.launched(grant.attempt_id, ARN) is Noted.STALE
+
+
+def test_a_first_pass_that_died_after_finding_its_run_cancelled_finds_it_again(runs: RunLedger) -> None:
+    runs.publish("r", Continuation("queue", "message"), push=True, about={})
+    runs.cancel("r", "because", COMPLETION)
+    assert park(runs) is Parked.CANCELLED
+    assert park(runs) is Parked.CANCELLED
