@@ -22,7 +22,7 @@ from dagy_queue.ledger.runs import CeleryState, Parked, Place, StoppedRun
 from dagy_queue.messaging.publication import about_request
 from dagy_queue.messaging.render import run_blanks
 from dagy_queue.messaging.states import PARKED_STATE, parked_state
-from dagy_queue.outcomes import Kind, Outcome
+from dagy_queue.outcomes import Kind, Outcome, explain_worker_exit
 from dagy_queue.requests import ContainerRequest, LaunchRequest, read_request
 
 _TRACEBACK_TAIL = 4000
@@ -112,6 +112,8 @@ def conclude(services: Services, task: Task, attempt: int) -> Any:
         outcome = _without_report(outcome, report)
     if stopped.cancel_reason:
         raise Revoked(stopped.cancel_reason)
+    if isinstance(request, LaunchRequest):
+        outcome = explain_worker_exit(outcome)
     failure = _failure(outcome, report)
     delay = retry_delay(request, outcome, stopped.retries)
     if delay is not None:

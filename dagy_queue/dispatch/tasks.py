@@ -55,8 +55,8 @@ class LaunchTask(Task):
         if final is None:
             return
         attempt = self.request.get(ATTEMPT_HEADER)
-        completion = None if attempt is not None else {"outcome": _outcome_of(retval)}
-        self.services.runs.finish(AttemptId(task_id, attempt or 1), final, completion)
+        outcome = None if final is RunStatus.SUCCEEDED else _outcome_of(retval)
+        self.services.runs.finish(AttemptId(task_id, attempt or 1), final, outcome)
 
 
 def register_tasks(app: Celery, services: Services) -> None:
@@ -120,7 +120,7 @@ def _end_as_revoked(task: LaunchTask, reason: str) -> None:
     task_revoked.send(sender=task, request=request, terminated=True, signum=None, expired=False)
     outcome = Outcome(kind=Kind.CANCELLED, summary=reason).to_dict()
     attempt_id = AttemptId(request.id, request.get(ATTEMPT_HEADER) or 1)
-    task.services.runs.finish(attempt_id, RunStatus.CANCELLED, {"outcome": outcome})
+    task.services.runs.finish(attempt_id, RunStatus.CANCELLED, outcome)
 
 
 def _outcome_of(error: Any) -> dict[str, Any]:

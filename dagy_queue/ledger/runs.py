@@ -189,13 +189,14 @@ class RunLedger:
         args = (attempt_id.run_id, attempt_id.attempt, int(delay * 1000), at_most)
         return bool(self.connection.run("postpone", *args))
 
-    def finish(self, attempt_id: AttemptId, status: RunStatus, completion: Mapping[str, Any] | None = None) -> bool:
+    def finish(self, attempt_id: AttemptId, status: RunStatus, outcome: Mapping[str, Any] | None = None) -> bool:
         """Record that the Celery task has its result; the entry expires after ``finished_ttl``.
 
-        ``completion`` is given for a run that ended in its first pass, before any attempt.
+        ``outcome`` replaces what the event told, in the words of the second pass; a run that ended in its first pass
+        has no other.
         """
         ttl = self.connection.settings.finished_ttl
-        text = json.dumps(completion) if completion else ""
+        text = json.dumps(outcome) if outcome else ""
         return bool(self.connection.run("finish", attempt_id.run_id, attempt_id.attempt, status.value, ttl, text))
 
     def cancel(

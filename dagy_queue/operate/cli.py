@@ -39,7 +39,7 @@ def up(  # noqa: PLR0913, PLR0917 - one parameter an option
     redis_url: Annotated[str, typer.Option(help="use this Redis instead of an embedded one")] = "",
     dispatchers: Annotated[int, typer.Option(min=1, help="number of dispatchers")] = 1,
     flower: Annotated[bool, typer.Option(help="start Flower")] = True,
-    data_dir: Annotated[Path | None, typer.Option(help="keep Redis's data and the logs here")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="keep Redis's data here")] = None,
     env_file: Annotated[Path, typer.Option(help="where the environment is written")] = Path(".dagy/env"),
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="show every process's log")] = False,
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dagy.contract import ExitCode
 from dagy_queue.outcomes.outcome import Kind, Outcome
@@ -29,6 +29,15 @@ class StoppedTask:
 
 
 _EXIT_MEANINGS = {
+    143: ("the container was told to stop", "launch again if it was not you who stopped it"),
+    137: (
+        "the container was killed",
+        "if memory ran out choose more memory; if it was being stopped, let it stop within stopTimeout",
+    ),
+}
+"""What a shell would mean by them: 128 and the number of the signal."""
+
+_WORKER_EXIT_MEANINGS = {
     ExitCode.FLOW_FAILED: ("the flow failed", "read the error and the run's log, mend the flow, and launch again"),
     ExitCode.BAD_SPEC: (
         "the worker could not read its run spec or artifact",
@@ -38,15 +47,15 @@ _EXIT_MEANINGS = {
         "a dependency package could not be installed",
         "read the run's log for pip's message, and mend the package",
     ),
-    ExitCode.TERMINATED: (
-        "the container was told to stop",
-        "launch again if it was not you who stopped it",
-    ),
-    137: (
-        "the container was killed",
-        "if memory ran out choose more memory; if it was being stopped, let it stop within stopTimeout",
-    ),
 }
+
+
+def explain_worker_exit(outcome: Outcome) -> Outcome:
+    """Say what an exit code of the Dagy worker means; in other images the same code may mean anything."""
+    if outcome.kind is not Kind.FAILED or outcome.exit_code not in _WORKER_EXIT_MEANINGS:
+        return outcome
+    meaning, resolution = _WORKER_EXIT_MEANINGS[outcome.exit_code]
+    return replace(outcome, summary=f"{meaning} (exit code {outcome.exit_code})", resolution=resolution)
 
 
 def classify_stop(task: StoppedTask, container_name: str) -> Outcome:

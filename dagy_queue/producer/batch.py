@@ -57,7 +57,7 @@ class BatchHandle:
     """A batch, known by its id; any process can make one."""
 
     def __init__(self, batch_id: str, publisher: Publisher | None = None) -> None:
-        self.batch_id = batch_id
+        self.batch_id = _checked_id(batch_id)
         self._publisher = publisher or default_publisher()
         self.result = self._publisher.app.AsyncResult(callback_id(batch_id))
         """Celery's result of the callback (or of the list of results, where there is no callback)."""
@@ -169,8 +169,10 @@ def _field_problems(request: RunRequest, shard: Mapping[str, Any], index: int) -
 
 
 def _body(publisher: Publisher, callback: Signature | None, batch_id: str) -> Signature:
-    if isinstance(callback, group):
-        raise RequestInvalid([Problem("callback", callback, "a task, chain or chord; a group has no single result")])
+    if isinstance(callback, group) or not isinstance(callback, Signature | None):
+        raise RequestInvalid(
+            [Problem("callback", callback, "the signature of a task, chain or chord; a group has no single result")]
+        )
     body = callback.clone() if callback is not None else publisher.app.signature(COLLECT_TASK, queue=LAUNCH_QUEUE)
     settle(body, current_app)
     body.freeze(callback_id(batch_id))

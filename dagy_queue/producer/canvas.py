@@ -40,6 +40,8 @@ def _own_app() -> Celery | None:
 
 def as_request(request: RunRequest | None, fields: dict[str, Any]) -> RunRequest:
     """Return the request that was given, or the one its fields make. Raises RequestInvalid."""
+    if request is not None and not isinstance(request, RunRequest):
+        raise RequestInvalid([Problem("request", request, "a LaunchRequest or ContainerRequest; fields go by name")])
     if request is None:
         model = ContainerRequest if fields.keys() & {"image", "task_definition"} else LaunchRequest
         return parse_request(fields, model)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from dagy_queue import (
+    BatchHandle,
     DagLauncher,
+    Phase,
     RedisUnavailable,
     RequestInvalid,
     RunFailed,
     RunHandle,
     RunNotFound,
     RunStatus,
+    fan_out,
     launch,
     launch_sig,
     load_settings,
@@ -69,6 +74,24 @@ def test_a_task_id_that_ecs_could_not_carry_ends_failed() -> None:
         result.get(timeout=TIMEOUT)
 
 
+def test_the_outcome_says_what_the_error_says() -> None:
+    run = launch(flow_name="broken", org_id=ORG)
+    with pytest.raises(RunFailed, match="no luck") as caught:
+        run.get(timeout=TIMEOUT)
+    eventually(lambda: run.entry().phase is Phase.FAILED, "the run is closed")
+    assert run.outcome().to_dict() == caught.value.outcome
+
+
+@pytest.mark.parametrize("call", [lambda: launch("greeting"), lambda: BatchHandle("nope"), lambda: echo_to(print)])
+def test_arguments_of_a_wrong_kind_are_named(call: Callable[[], object]) -> None:
+    with pytest.raises(RequestInvalid):
+        call()
+
+
+def echo_to(callback: object) -> object:
+    return fan_out(flow_name="echo", org_id=ORG, shards=[{}], callback=callback)
+
+
 def test_a_process_that_exits_without_a_report_is_no_success() -> None:
     with pytest.raises(RunFailed, match="without writing its report"):
         launch(flow_name="vanishing", org_id=ORG).get(timeout=TIMEOUT)
@@ -123,8 +146,6 @@ def test_parameters_larger_than_runtask_takes_travel_by_s3() -> None:
 
 
 def test_a_failing_callback_is_the_callers_error() -> None:
-    from dagy_queue import fan_out
-
     batch = fan_out(flow_name="echo", org_id=ORG, shards=[{"value": 1}], callback=app_sig("fail"))
     with pytest.raises(RuntimeError, match="the callback failed"):
         batch.get(timeout=TIMEOUT)

@@ -96,3 +96,9 @@ def test_a_task_definition_that_does_not_exist_is_named() -> None:
 def test_a_container_needs_either_an_image_or_a_task_definition(flows: LocalStack, source: dict[str, str]) -> None:
     with pytest.raises(RequestInvalid, match="either an image or a task_definition"):
         launch_container(org_id=ORG, **source)
+
+
+def test_exit_codes_of_other_images_are_given_no_meaning_of_ours(flows: LocalStack) -> None:
+    run = launch_container(org_id=ORG, image="busybox", command=["sh", "-c", "exit 3"])
+    with pytest.raises(RunFailed, match=r"the container failed \(exit code 3\)"):
+        run.get(timeout=TIMEOUT)
