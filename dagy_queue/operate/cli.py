@@ -28,15 +28,23 @@ def _checked_level(level: str) -> str:
     return level
 
 
+def _checked_url(url: str) -> str:
+    if url and not url.startswith(("redis://", "rediss://", "unix://")):
+        raise typer.BadParameter(f"{url!r} is no URL that begins with redis://, rediss:// or unix://")
+    return url
+
+
 LogLevel = Annotated[str, typer.Option("--log-level", help=", ".join(LEVELS), callback=_checked_level)]
 
 
 @app.command()
 def up(  # noqa: PLR0913, PLR0917 - one parameter an option
-    redis_port: Annotated[int, typer.Option(help="port of the embedded Redis")] = 6399,
-    aws_port: Annotated[int, typer.Option(help="port of the local AWS endpoint")] = 4566,
-    flower_port: Annotated[int, typer.Option(help="port of Flower")] = 5555,
-    redis_url: Annotated[str, typer.Option(help="use this Redis instead of an embedded one")] = "",
+    redis_port: Annotated[int, typer.Option(min=1, max=65535, help="port of the embedded Redis")] = 6399,
+    aws_port: Annotated[int, typer.Option(min=1, max=65535, help="port of the local AWS endpoint")] = 4566,
+    flower_port: Annotated[int, typer.Option(min=1, max=65535, help="port of Flower")] = 5555,
+    redis_url: Annotated[
+        str, typer.Option(callback=_checked_url, help="use this Redis instead of an embedded one")
+    ] = "",
     dispatchers: Annotated[int, typer.Option(min=1, help="number of dispatchers")] = 1,
     flower: Annotated[bool, typer.Option(help="start Flower")] = True,
     data_dir: Annotated[Path | None, typer.Option(help="keep Redis's data here")] = None,

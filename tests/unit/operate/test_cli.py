@@ -131,3 +131,8 @@ def test_the_installed_command_works() -> None:
     command = Path(sys.executable).parent / "dagy-queue"
     done = subprocess.run([command, "--help"], capture_output=True, text=True, check=True)
     assert "bridge" in done.stdout
+
+
+@pytest.mark.parametrize("options", [["--redis-port", "99999"], ["--aws-port", "0"], ["--redis-url", "nonsense"]])
+def test_up_refuses_what_cannot_be_a_port_or_url(options: list[str]) -> None:
+    assert CliRunner().invoke(cli.app, ["up", *options]).exit_code == 2
