@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from dagy_queue.ledger import Phase, RunEntry, RunStatus
-from dagy_queue.outcomes import Outcome
+from dagy_queue.ledger import Cancelled, Phase, RunEntry, RunStatus
+from dagy_queue.outcomes import Kind, Outcome
 from dagy_queue.producer.publisher import Publisher, default_publisher
 from dagy_queue.producer.waiting import wait_for
+
+_REVOKED = "revoked"
 
 _STATUS_OF_STATE = {
     "SUCCESS": RunStatus.SUCCEEDED,
@@ -54,9 +56,15 @@ class RunHandle:
     def cancel(self) -> None:
         """Ask for the run to end: a waiting one is dropped, a running container is stopped.
 
-        A dispatcher does it; the run ends as CANCELLED. Raises RedisUnavailable.
+        The wish is in the ledger when this returns; a dispatcher stops the container, and the run ends as CANCELLED.
+        A run that is over stays as it is. Raises RunNotFound, RedisUnavailable.
         """
-        self.result.revoke(terminate=True)
+        outcome = Outcome(kind=Kind.CANCELLED, summary=_REVOKED)
+        found, _ = self._publisher.runs.cancel(self.run_id, _REVOKED, {"outcome": outcome.to_dict()})
+        if found is Cancelled.UNKNOWN:
+            self.entry()  # raises RunNotFound, in its own words
+        elif found in (Cancelled.STOP, Cancelled.SUBMITTING, Cancelled.ALREADY):
+            self.result.revoke(terminate=True)
 
     def __repr__(self) -> str:
         return f"RunHandle({self.run_id!r})"

@@ -100,6 +100,8 @@ def test_a_process_that_exits_without_a_report_is_no_success() -> None:
 def test_a_run_that_was_never_published_is_not_found() -> None:
     with pytest.raises(RunNotFound, match="never published"):
         RunHandle(new_id()).status()
+    with pytest.raises(RunNotFound, match="never published"):
+        RunHandle(new_id()).cancel()
 
 
 def test_a_bad_run_id_is_refused() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dagy_queue import ContainerRequest, DagLauncher, Phase, RunFailed, RunHandle
+from dagy_queue import ContainerRequest, DagLauncher, Phase, RunCancelled, RunFailed, RunHandle
 from dagy_queue.aws.clients import AwsClients
 from dagy_queue.bridge.consumer import Consumer
 from dagy_queue.errors import AwsUnavailable
@@ -204,6 +204,15 @@ def is_empty(scene: Scene, queue_url: str) -> bool:
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     attributes = scene.aws.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)["Attributes"]  # type: ignore[arg-type]
     return all(attributes[name] == "0" for name in names)
+
+
+def test_a_run_cancelled_while_no_dispatcher_listens_is_never_launched(scene: Scene) -> None:
+    run = scene.launcher.launch(STUB)
+    run.cancel()
+    scene.dispatcher()
+    with pytest.raises(RunCancelled):
+        run.get(timeout=TIMEOUT)
+    assert scene.tasks_of(run) == []
 
 
 def test_parked_runs_hold_no_thread_of_their_dispatcher(scene: Scene) -> None:
