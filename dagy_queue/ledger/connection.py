@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
@@ -14,9 +14,6 @@ from redis.retry import Retry
 
 from dagy_queue.ledger.errors import mapped
 from dagy_queue.settings import RedisSettings
-
-if TYPE_CHECKING:
-    from redis.client import Pipeline
 
 _LUA = files("dagy_queue.ledger") / "lua"
 _CONNECT_RETRIES = 3
@@ -58,10 +55,6 @@ class RedisConnection:
             for script, args in calls:
                 self._script(script)(keys=[self.prefix], args=args, client=pipeline)
             return list(pipeline.execute())
-
-    def add_to(self, pipeline: Pipeline, script: str, *args: Any) -> None:
-        """Make a script part of a transaction."""
-        self._script(script)(keys=[self.prefix], args=args, client=pipeline)
 
     @contextmanager
     def errors(self) -> Iterator[None]:

@@ -102,10 +102,9 @@ def test_twelve_runs_give_the_answer_of_one_process(demo: Start) -> None:
 def test_an_interrupted_demo_leaves_nothing_behind(demo: Start, moment: str) -> None:
     running = demo("--shards", "53")
     running.wait_for(moment)
-    time.sleep(0.3)
     assert running.processes() != []
     running.process.send_signal(signal.SIGINT)
-    time.sleep(0.1)
+    running.wait_for("stopping")
     running.process.send_signal(signal.SIGINT)  # Impatience changes nothing.
     assert running.process.wait(STOP_SECONDS) == 130, running.output
     assert running.output.endswith("stopping\nstopped\n")

@@ -2,7 +2,7 @@
 -- batch's request as it is). Returns the number of shards entered so far: a chunk that was entered before changes nothing.
 local batch, first = ARGV[1], tonumber(ARGV[2])
 local key = batch_key(batch)
-local shared = redis.call('HMGET', key, 'expanded', 'pool', 'org', 'priority', 'cancel')
+local shared = redis.call('HMGET', key, 'expanded', 'pool', 'org', 'priority')
 local expanded = tonumber(shared[1] or '0')
 if expanded ~= first then return expanded end
 local now = now_ms()
