@@ -17,14 +17,14 @@ from botocore.exceptions import ClientError
 from dagy.contract import RunSpec
 from dagy_queue.aws.errors import mapped
 from dagy_queue.dispatch.endings import cancelled, crashed, expired, gave_up, refused
-from dagy_queue.dispatch.flows import FlowResolver
 from dagy_queue.dispatch.refusals import Refusal, backoff, refusal_of
-from dagy_queue.dispatch.run_task import Launch, overrides, overrides_too_large, run_task_parameters
 from dagy_queue.dispatch.services import Services
-from dagy_queue.dispatch.storage import ObjectStore, report_uri, spec_uri, traces_uri
-from dagy_queue.dispatch.task_definitions import TaskDefinitions, worker_definition
 from dagy_queue.errors import AwsCapacity, AwsError, AwsRefused, AwsUnavailable, DagyQueueError, RedisUnavailable
 from dagy_queue.ids import AttemptId
+from dagy_queue.launching.flows import FlowResolver
+from dagy_queue.launching.run_task import Launch, overrides, overrides_too_large, run_task_parameters
+from dagy_queue.launching.storage import ObjectStore, report_uri, spec_uri, traces_uri
+from dagy_queue.launching.task_definitions import TaskDefinitions, worker_definition
 from dagy_queue.ledger import Grant, Released
 from dagy_queue.ledger.admission import Noted
 from dagy_queue.outcomes import Outcome

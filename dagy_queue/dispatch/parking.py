@@ -15,9 +15,9 @@ from celery.exceptions import Ignore
 from dagy.contract import ContractError, ErrorReport, ReportStatus, RunReport
 from dagy_queue.dispatch.retries import retry_delay
 from dagy_queue.dispatch.services import Services
-from dagy_queue.dispatch.storage import ObjectStore, report_uri
 from dagy_queue.errors import AwsError, AwsRefused, Problem, RequestInvalid, RunFailed
 from dagy_queue.ids import is_run_id
+from dagy_queue.launching.storage import ObjectStore, report_uri
 from dagy_queue.ledger.runs import CeleryState, Parked, Place, StoppedRun
 from dagy_queue.messaging.publication import about_request
 from dagy_queue.messaging.render import run_blanks

@@ -10,10 +10,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dagy.contract import Env, RunSpec
-from dagy_queue.dispatch.flows import FlowResolver
 from dagy_queue.dispatch.launcher import Launcher
 from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import AwsThrottled
+from dagy_queue.launching.flows import FlowResolver
 from dagy_queue.ledger import AdmissionLedger, Phase, RedisConnection, RunEntry
 from dagy_queue.outcomes import Kind, Outcome
 from dagy_queue.records.flows import RegisteredFlow

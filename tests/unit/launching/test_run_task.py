@@ -11,7 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dagy.contract import Env, RunSpec
-from dagy_queue.dispatch.run_task import (
+from dagy_queue.ids import AttemptId
+from dagy_queue.launching.run_task import (
     MAX_OVERRIDES,
     Launch,
     overrides,
@@ -19,7 +20,6 @@ from dagy_queue.dispatch.run_task import (
     run_task_parameters,
     task_name,
 )
-from dagy_queue.ids import AttemptId
 from dagy_queue.requests import ContainerRequest, LaunchRequest
 from dagy_queue.settings import EcsSettings
 from tests.unit.kit import client

@@ -9,8 +9,8 @@ import pytest
 from botocore.stub import Stubber
 from botocore.validate import ParamValidator
 
-from dagy_queue.dispatch.task_definitions import TaskDefinitions, definition_hash, worker_definition
 from dagy_queue.errors import AwsRefused, AwsThrottled
+from dagy_queue.launching.task_definitions import TaskDefinitions, definition_hash, worker_definition
 from dagy_queue.ledger import RedisConnection
 from dagy_queue.settings import EcsSettings
 from tests.unit.kit import REGION, client, stubbed

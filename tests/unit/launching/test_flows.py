@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from dagy_queue.dispatch import flows
-from dagy_queue.dispatch.flows import FlowResolver
 from dagy_queue.errors import AwsUnavailable, FlowNotFound
+from dagy_queue.launching import flows
+from dagy_queue.launching.flows import FlowResolver
 from dagy_queue.records.flows import RegisteredFlow
 
 

@@ -10,9 +10,9 @@ from botocore.stub import Stubber
 from hypothesis import given
 
 from dagy.contract import ContractError, ReportStatus, RunReport
-from dagy_queue.dispatch.storage import ObjectStore, report_uri, spec_uri, traces_uri
 from dagy_queue.errors import AwsRefused, AwsThrottled, AwsUnavailable
 from dagy_queue.ids import AttemptId
+from dagy_queue.launching.storage import ObjectStore, report_uri, spec_uri, traces_uri
 from dagy_queue.settings import StorageSettings
 from tests.unit.kit import stubbed
 from tests.unit.strategies import attempt_ids, names, unhurried
