@@ -9,7 +9,10 @@
     │   ├── AwsThrottled          a rate limit, in any of its disguises
     │   ├── AwsCapacity           no room now: capacity, vCPU quota, subnet addresses
     │   └── AwsRefused            the call is wrong or not allowed, and will stay so
-    ├── FlowNotFound              no such flow or version for this org
+    ├── NotRegistered             the registry has no such thing for this org
+    │   ├── FlowNotFound          no such flow or version
+    │   ├── DeploymentNotFound    no such deployment, or not in this environment
+    │   └── PackageNotFound       no such dependency package or version
     ├── RunNotFound               no such run
     ├── BatchNotFound             no such batch
     ├── RunFailed                 the run ended FAILED; carries its Outcome
@@ -95,8 +98,20 @@ class AwsRefused(AwsError):
     """AWS refused the call for what it asks, and would again."""
 
 
-class FlowNotFound(DagyQueueError):
+class NotRegistered(DagyQueueError):
+    """The registry has no such thing for this org."""
+
+
+class FlowNotFound(NotRegistered):
     """The registry has no such flow, or no such version of it, for this org."""
+
+
+class DeploymentNotFound(NotRegistered):
+    """The registry has no such deployment for this org, or not in the run's environment."""
+
+
+class PackageNotFound(NotRegistered):
+    """The registry has no such dependency package, or no such version of it, for this org."""
 
 
 class RunNotFound(DagyQueueError):

@@ -122,6 +122,13 @@ class RecordsSettings(Section):
     """DynamoDB tables."""
 
     flows_table: str = Field("DAGY_FLOWS", description="table of registered flows")
+    deployments_table: str = Field("DAGY_DEPLOYMENTS", description="table of deployments")
+    dep_packages_table: str = Field("DAGY_DEP_PACKAGES", description="table of dependency packages")
+    runs_table: str = Field("DAGY_RUNS", description="table of the runs' records")
+    enabled: bool = Field(True, description="whether the bridge writes the runs' records; the same for all bridges")
+    linger: Seconds = Field(
+        0.5, ge=0, le=60, description="seconds in which the bridge collects changes before it writes them together"
+    )
     latest_ttl: Seconds = Field(10.0, ge=0, description="seconds a dispatcher remembers what 'latest' resolved to")
 
 

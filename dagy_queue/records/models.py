@@ -1,58 +1,56 @@
-"""PynamoDB models. Dispatchers read flows, ``dagy-queue flow push`` writes them."""
+"""The PynamoDB models, all in one place for those who use them, and the making of their tables.
+
+``from dagy_queue.records.models import FlowModel`` is what a user's program writes. Dispatchers, the bridge and the
+command line bind the models to their settings here.
+"""
 
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from typing import Any
 
-from pynamodb.attributes import JSONAttribute, UnicodeAttribute, UTCDateTimeAttribute
-from pynamodb.models import Model
+from dagy_queue.records.attributes import LATEST
+from dagy_queue.records.base import Record, dynamodb
+from dagy_queue.records.deployment_model import DeploymentModel
+from dagy_queue.records.flow_model import FlowModel, flow_key
+from dagy_queue.records.package_model import DepPackageModel
+from dagy_queue.records.run_model import RunModel
+from dagy_queue.settings import Settings
 
-from dagy_queue.settings import RecordsSettings, Settings
+__all__ = [
+    "LATEST",
+    "MODELS",
+    "DepPackageModel",
+    "DeploymentModel",
+    "FlowModel",
+    "RunModel",
+    "bind_models",
+    "create_tables",
+    "flow_key",
+]
 
-LATEST = "latest"
-"""The version that means: the one registered last."""
-
-
-def flow_key(org_id: str, flow_name: str) -> str:
-    """Return the partition key of a flow: org first, so that no read can cross orgs."""
-    return f"{org_id}#{flow_name}"
-
-
-class FlowModel(Model):
-    """One version of a flow of one org, or (version ``latest``) a pointer to the newest one."""
-
-    class Meta:
-        """Bound to a table and region by :func:`bind_models`."""
-
-        table_name = RecordsSettings().flows_table
-        billing_mode = "PAY_PER_REQUEST"
-
-    flow_id = UnicodeAttribute(hash_key=True)
-    flow_version = UnicodeAttribute(range_key=True)
-    flow_name = UnicodeAttribute()
-    org_id = UnicodeAttribute()
-    flow_spec_json = JSONAttribute(default=dict)
-    artifact_s3_uri = UnicodeAttribute(default="")
-    artifact_sha256 = UnicodeAttribute(default="")
-    status = UnicodeAttribute(default="ACTIVE")
-    registered_at = UTCDateTimeAttribute(default_for_new=lambda: datetime.now(UTC))
-    resolves_to = UnicodeAttribute(null=True)
+MODELS: tuple[type[Record], ...] = (FlowModel, DeploymentModel, DepPackageModel, RunModel)
+"""Every model that has a table."""
 
 
 def bind_models(settings: Settings) -> None:
     """Point the models at the configured tables and region. The endpoint is AWS_ENDPOINT_URL, as for boto3."""
-
-    meta = FlowModel.Meta
-    meta.table_name = settings.records.flows_table
-    meta.region = settings.aws.region  # type: ignore[attr-defined]
-    meta.host = os.environ.get("AWS_ENDPOINT_URL_DYNAMODB") or os.environ.get("AWS_ENDPOINT_URL")  # type: ignore[attr-defined]
-    FlowModel._connection = None
+    for model in MODELS:
+        meta: Any = model.Meta
+        meta.table_name = getattr(settings.records, model.table_setting)
+        meta.region = settings.aws.region
+        meta.host = os.environ.get("AWS_ENDPOINT_URL_DYNAMODB") or os.environ.get("AWS_ENDPOINT_URL")
+        meta.connect_timeout_seconds = settings.aws.connect_timeout
+        meta.read_timeout_seconds = settings.aws.read_timeout
+        model._connection = None
+    Record.bound = True
 
 
 def create_tables(settings: Settings) -> list[str]:
     """Create the tables that do not exist yet; return the names of all of them."""
     bind_models(settings)
-    if not FlowModel.exists():
-        FlowModel.create_table(wait=True)
-    return [settings.records.flows_table]
+    with dynamodb("dynamodb:CreateTable"):
+        for model in MODELS:
+            if not model.exists():
+                model.create_table(wait=True)
+    return [model.Meta.table_name for model in MODELS]

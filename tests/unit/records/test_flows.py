@@ -6,6 +6,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, NoCredentialsError
 from hypothesis import given
 from moto import mock_aws
+from pynamodb.connection import TableConnection
 from pynamodb.exceptions import GetError
 
 from dagy_queue.errors import AwsError, AwsRefused, AwsThrottled, AwsUnavailable, RequestInvalid
@@ -76,6 +77,27 @@ def test_a_version_never_gets_another_artifact() -> None:
 
 
 @with_tables
+def test_a_version_never_gets_another_spec() -> None:
+    register_flow(FLOW, SPEC)
+    with pytest.raises(RequestInvalid, match="'etl' version '1' of org 'acme' is registered with other content"):
+        register_flow(FLOW, {**SPEC, "tasks": []})
+    assert FlowModel.get(flow_key("acme", "etl"), "1").flow_spec_json == SPEC
+
+
+@with_tables
+def test_the_order_of_a_specs_keys_does_not_matter() -> None:
+    register_flow(FLOW, SPEC)
+    register_flow(FLOW, dict(reversed(SPEC.items())))
+
+
+@with_tables
+def test_the_same_artifact_may_lie_elsewhere() -> None:
+    register_flow(FLOW, SPEC)
+    register_flow(replace(FLOW, artifact_uri="s3://other/1.zip"), SPEC)
+    assert find_flow("acme", "etl", "1") == replace(FLOW, artifact_uri="s3://other/1.zip")
+
+
+@with_tables
 def test_a_refused_registration_leaves_latest_alone() -> None:
     register_flow(FLOW, SPEC)
     register_flow(SECOND, SPEC)
@@ -109,6 +131,7 @@ def throttled() -> ClientError:
     return ClientError(error, "GetItem")  # type: ignore[arg-type]
 
 
+@with_tables
 @pytest.mark.parametrize(
     ("cause", "cls"),
     [
@@ -123,7 +146,7 @@ def test_an_error_of_dynamodb_is_one_of_ours(
     def fail(*_: object, **__: object) -> None:
         raise GetError("no", cause)
 
-    monkeypatch.setattr(FlowModel, "get", fail)
+    monkeypatch.setattr(TableConnection, "get_item", fail)
     with pytest.raises(cls) as caught:
         find_flow("acme", "etl", "1")
     assert caught.value.operation == "dynamodb:GetItem"

@@ -1,34 +1,43 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 import boto3
 import pytest
 from moto import mock_aws
 
-from dagy_queue.records.models import FlowModel, bind_models, create_tables
+import dagy_queue
+from dagy_queue import settings as settings_module
+from dagy_queue.errors import AwsRefused
+from dagy_queue.records import models
+from dagy_queue.records.base import Record
+from dagy_queue.records.models import MODELS, FlowModel, RunModel, bind_models, create_tables
+from dagy_queue.records.runs import find_run
 from dagy_queue.settings import Settings
+from tests.unit.records.conftest import TABLES
+
+
+def names_of_tables(region: str = "eu-west-1") -> set[str]:
+    return set(boto3.client("dynamodb", region).list_tables()["TableNames"])
 
 
 @mock_aws
 def test_tables_are_created_where_the_settings_say(config: Settings) -> None:
-    assert create_tables(config) == ["TEST_FLOWS"]
-    assert boto3.client("dynamodb", "eu-west-1").list_tables()["TableNames"] == ["TEST_FLOWS"]
+    assert create_tables(config) == list(TABLES.values())
+    assert names_of_tables() == set(TABLES.values())
 
 
 @mock_aws
 def test_tables_that_exist_are_left_alone(config: Settings) -> None:
     create_tables(config)
-    FlowModel("acme#etl", "1", flow_name="etl", org_id="acme").save()
-    assert create_tables(config) == ["TEST_FLOWS"]
+    FlowModel(flow_name="etl", flow_version="1", org_id="acme", artifact_s3_uri="s3://bucket/1.zip").save()
+    create_tables(config)
     assert FlowModel.get("acme#etl", "1").flow_name == "etl"
 
 
 @mock_aws
 def test_a_table_costs_nothing_while_it_is_not_used(config: Settings) -> None:
-    create_tables(config)
-    table = boto3.client("dynamodb", "eu-west-1").describe_table(TableName="TEST_FLOWS")["Table"]
-    assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    for name in create_tables(config):
+        table = boto3.client("dynamodb", "eu-west-1").describe_table(TableName=name)["Table"]
+        assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
 
 
 @pytest.mark.parametrize(
@@ -45,13 +54,42 @@ def test_the_endpoint_is_the_environments(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     bind_models(config)
-    assert FlowModel.Meta.host == host  # type: ignore[attr-defined]
+    assert {model.Meta.host for model in MODELS} == {host}
     monkeypatch.undo()
     bind_models(config)
 
 
+@mock_aws
+@pytest.mark.usefixtures("unbound")
+def test_a_users_program_need_not_bind_the_models(monkeypatch: pytest.MonkeyPatch, config: Settings) -> None:
+    create_tables(config)
+    monkeypatch.setattr(Record, "bound", False)
+    monkeypatch.setattr(settings_module, "settings", lambda: config)
+    FlowModel(flow_name="etl", flow_version="1", org_id="acme", artifact_s3_uri="s3://bucket/1.zip").save()
+    assert Record.bound
+    assert boto3.client("dynamodb", "eu-west-1").scan(TableName="TEST_FLOWS")["Count"] == 2
+
+
 @pytest.mark.usefixtures("tables")
-def test_a_registration_has_its_time() -> None:
-    FlowModel("acme#etl", "1", flow_name="etl", org_id="acme").save()
-    registered = FlowModel.get("acme#etl", "1").registered_at
-    assert timedelta() <= datetime.now(UTC) - registered < timedelta(minutes=1)
+def test_what_was_bound_stays_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "bind_models", lambda *_: pytest.fail("bound again"))
+    assert find_run("nobody") is None
+
+
+@pytest.mark.usefixtures("tables")
+def test_an_item_that_is_not_there_is_the_models_own_error() -> None:
+    with pytest.raises(RunModel.DoesNotExist):
+        RunModel.get("nobody")
+
+
+@mock_aws
+def test_a_table_that_is_missing_is_an_error_of_ours(config: Settings) -> None:
+    bind_models(config)
+    with pytest.raises(AwsRefused) as caught:
+        RunModel.get("r")
+    assert (caught.value.code, caught.value.operation) == ("ResourceNotFoundException", "dynamodb:GetItem")
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_the_models_are_public(model: type[Record]) -> None:
+    assert getattr(dagy_queue, model.__name__) is model
