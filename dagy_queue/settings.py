@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import os
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from dagy_queue.errors import SettingsInvalid
+from dagy_queue.requests.capacity import CapacityProvider, check_strategy
 from dagy_queue.requests.durations import Seconds
+from dagy_queue.requests.refusals import allowed
 from dagy_queue.requests.sizes import size_problem
 
 _PREFIX = "DAGY_QUEUE__"
@@ -36,6 +38,29 @@ FLAT_NAMES = {
     "AWS_DEFAULT_REGION": "aws.region",
 }
 """Flat environment names, and the setting each one sets. Where two set the same, the first listed wins."""
+
+
+def _read_json(value: Any) -> Any:
+    """Read a value that the environment gives as JSON text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as exc:
+        raise allowed(f"JSON ({exc})") from None
+
+
+def _empty_is_none(value: Any) -> Any:
+    return None if value == "" else value
+
+
+JsonObject = Annotated[dict[str, Any], BeforeValidator(_read_json)]
+Limit = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_empty_is_none)]
+"""A number that may be left out; in the environment an empty value leaves it out."""
+
+
+Profiles = Annotated[dict[str, dict[str, Any]], BeforeValidator(_read_json)]
+"""Sets of request fields by name."""
 
 
 class Section(BaseModel):
@@ -84,21 +109,61 @@ class EcsSettings(Section):
     family: str = Field("dagy-worker", description="first part of the families of registered task definitions")
     execution_role_arn: str = Field("", description="task execution role (pulls images, writes logs, reads secrets)")
     task_role_arn: str = Field("", description="role of the code inside the container")
-    subnets: tuple[str, ...] = Field((), max_length=16, description="awsvpc subnets, 1 to 16")
-    security_groups: tuple[str, ...] = Field((), max_length=5, description="awsvpc security groups, up to 5")
+    launch_type: Literal["FARGATE", "EC2"] = Field("FARGATE", description="FARGATE or EC2")
+    capacity_provider_strategy: Annotated[tuple[CapacityProvider, ...], BeforeValidator(_read_json)] = Field(
+        (),
+        description='capacity providers instead of a launch type, as JSON: `[{"capacityProvider": "FARGATE_SPOT", '
+        '"weight": 3, "base": 0}]`',
+    )
+    subnets: tuple[str, ...] = Field((), description="awsvpc subnets, 1 to 16")
+    security_groups: tuple[str, ...] = Field((), description="awsvpc security groups, up to 5")
     assign_public_ip: bool = Field(False, description="give tasks a public address")
     platform_version: str = Field("LATEST", description="Fargate platform version")
     log_group: str = Field("/ecs/dagy-worker", description="CloudWatch log group of the containers")
     log_stream_prefix: str = Field("dagy", description="awslogs-stream-prefix")
     cpu: int = Field(256, description="CPU units of a task that does not say")
     memory: int = Field(512, description="MiB of a task that does not say")
+    task_definition: str = Field(
+        "", description="existing task definition of launches that name none: family, family:revision or ARN"
+    )
+    task_definition_template: str = Field(
+        "", description="path of a JSON file with a complete task definition, of launches that name none"
+    )
+    container_overrides: Annotated[tuple[dict[str, Any], ...], BeforeValidator(_read_json)] = Field(
+        (), description="overrides of containers that every launch has, as a JSON list in the form of ECS's API"
+    )
+    run_task_kwargs: JsonObject = Field(
+        {}, description="parameters of RunTask that every launch has, as a JSON object; laid over all others"
+    )
+    tags: Annotated[dict[str, str], BeforeValidator(_read_json)] = Field(
+        {}, description="tags of every ECS task, as a JSON object"
+    )
+    max_cpu: Limit = Field(None, description="CPU units of the largest run; empty: no limit")
+    max_memory: Limit = Field(None, description="MiB of the largest run; empty: no limit")
+    max_task_count: Limit = Field(None, description="shards of the largest batch; empty: no limit")
 
     @field_validator("memory")
     @classmethod
     def _check_size(cls, memory: int, info: ValidationInfo) -> int:
+        if info.data.get("launch_type") == "EC2":
+            return memory  # any size goes that the instance has
         if problem := size_problem(info.data.get("cpu", 0), memory):
             raise ValueError(f"cpu {info.data.get('cpu')} with memory {memory}: {problem}")
         return memory
+
+    @field_validator("capacity_provider_strategy")
+    @classmethod
+    def _check_strategy(cls, value: tuple[CapacityProvider, ...]) -> tuple[CapacityProvider, ...]:
+        check_strategy(value)
+        return value
+
+    @field_validator("subnets", "security_groups")
+    @classmethod
+    def _check_count(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        most = {"subnets": 16, "security_groups": 5}[str(info.field_name)]
+        if len(value) > most:
+            raise allowed(f"at most {most}; {len(value)} given")
+        return value
 
     @field_validator("subnets", "security_groups", mode="before")
     @classmethod
@@ -106,7 +171,7 @@ class EcsSettings(Section):
         if not isinstance(value, str):
             return value
         if value.lstrip().startswith("["):
-            return tuple(json.loads(value))
+            return _read_json(value)
         return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
@@ -154,7 +219,24 @@ class DispatchSettings(Section):
     start_timeout: Seconds = Field(
         3600.0, gt=0, description="seconds after which a launch that AWS keeps refusing fails"
     )
+    max_run_task_attempts: Limit = Field(
+        None, description="RunTask calls or placements refused before a launch fails; empty: until start_timeout"
+    )
     expansion_chunk: int = Field(500, ge=1, le=5000, description="shards entered into the ledger at a time")
+    check_health_on_startup: bool = Field(
+        True, description="whether a dispatcher checks Redis, AWS, the cluster and the settings before it starts"
+    )
+
+
+class LaunchSettings(Section):
+    """How launches are made."""
+
+    mode: Literal["queue", "direct"] = Field(
+        "queue", description="queue, or direct: the launcher calls RunTask itself, without Redis, as Lambda needs it"
+    )
+    submit_timeout: Seconds = Field(
+        60.0, gt=0, description="seconds that a direct launch, or one with wait='submitted', waits for its task's ARN"
+    )
 
 
 class Settings(BaseSettings):
@@ -177,6 +259,9 @@ class Settings(BaseSettings):
     records: RecordsSettings = RecordsSettings()
     bridge: BridgeSettings = BridgeSettings()
     dispatch: DispatchSettings = DispatchSettings()
+    launch: LaunchSettings = LaunchSettings()
+    profiles: Profiles = Field({}, description="execution profiles by name, each with fields of a request")
+    environments: Profiles = Field({}, description="defaults by environment name, each with fields of a request")
 
     @classmethod
     def settings_customise_sources(

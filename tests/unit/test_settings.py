@@ -9,7 +9,11 @@ from pydantic import ValidationError
 from dagy_queue.errors import SettingsInvalid
 from dagy_queue.settings import FLAT_NAMES, Section, Settings, load_settings, settings
 
-SECTIONS = {name: field.annotation for name, field in Settings.model_fields.items()}
+SECTIONS = {
+    name: field.annotation
+    for name, field in Settings.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+}
 
 
 @pytest.fixture(autouse=True)

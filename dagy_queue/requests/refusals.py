@@ -1,0 +1,10 @@
+"""How the validators of this room say what is allowed; ``parsing.py`` turns it into the Problems that callers see."""
+
+from __future__ import annotations
+
+from pydantic_core import PydanticCustomError
+
+
+def allowed(text: str) -> PydanticCustomError:
+    """Return the error of a field's validator: ``text`` says what is allowed there."""
+    return PydanticCustomError("allowed", "{allowed}", {"allowed": text})
