@@ -7,6 +7,7 @@ make one attempt for ECS and few for the rest.
 from __future__ import annotations
 
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
 from dagy_queue.settings import AwsSettings
@@ -23,6 +24,16 @@ class AwsClients:
     def __init__(self, settings: AwsSettings, *, max_connections: int = 64) -> None:
         self._settings = settings
         self._max_connections = max_connections
+        self._regions: dict[str, AwsClients] = {settings.region: self}
+        self._lock = Lock()
+
+    def in_region(self, region: str) -> AwsClients:
+        """Return the clients of a region; these are their own region's."""
+        with self._lock:
+            if region not in self._regions:
+                settings = self._settings.model_copy(update={"region": region})
+                self._regions[region] = AwsClients(settings, max_connections=self._max_connections)
+            return self._regions[region]
 
     @cached_property
     def ecs(self) -> ECSClient:

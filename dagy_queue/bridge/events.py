@@ -9,7 +9,7 @@ from typing import Any
 from dagy_queue.ids import AttemptId
 from dagy_queue.ledger.phases import phase_of_task
 from dagy_queue.ledger.runs import Observation
-from dagy_queue.outcomes.classify import StoppedContainer, StoppedTask, classify_stop
+from dagy_queue.outcomes.tasks import outcome_of_task
 
 DETAIL_TYPE = "ECS Task State Change"
 _STOPPED = "STOPPED"
@@ -49,36 +49,6 @@ def _observation(envelope: Mapping[str, Any], container_name: str) -> Observatio
 
 
 def _completion(detail: Mapping[str, Any], container_name: str) -> dict[str, Any]:
-    outcome = classify_stop(_stopped_task(detail), _worker_name(detail) or container_name)
+    outcome = outcome_of_task(detail, container_name)
     times = {name: detail[name] for name in ("createdAt", "startedAt", "stoppedAt") if detail.get(name)}
     return {"outcome": outcome.to_dict(), **times}
-
-
-def _worker_name(detail: Mapping[str, Any]) -> str:
-    """Return the container that does the work: the one whose overrides we sent with RunTask."""
-    overridden = (detail.get("overrides") or {}).get("containerOverrides") or [{}]
-    return str(overridden[0].get("name") or "")
-
-
-def _stopped_task(detail: Mapping[str, Any]) -> StoppedTask:
-    return StoppedTask(
-        task_arn=str(detail["taskArn"]),
-        stop_code=str(detail.get("stopCode") or ""),
-        stopped_reason=str(detail.get("stoppedReason") or ""),
-        containers=tuple(_container(c) for c in detail.get("containers") or ()),
-    )
-
-
-def _container(container: Mapping[str, Any]) -> StoppedContainer:
-    code = container.get("exitCode")
-    return StoppedContainer(
-        name=str(container.get("name") or ""),
-        exit_code=_exit_code(code),
-        reason=str(container.get("reason") or ""),
-    )
-
-
-def _exit_code(value: Any) -> int | None:
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
-        return value
-    raise EventInvalid(f"exitCode {value!r} is not an integer")

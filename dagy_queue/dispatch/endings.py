@@ -31,6 +31,16 @@ def gave_up(error: DagyQueueError, after: float) -> Outcome:
     )
 
 
+def no_more_tries(error: DagyQueueError, most: int | None) -> Outcome:
+    """ECS had no room as often as ``dispatch.max_run_task_attempts`` allows."""
+    return Outcome(
+        kind=Kind.CAPACITY,
+        summary=f"the run could not be launched in {most} tries: {error}",
+        detail=str(error),
+        resolution="launch again when ECS has room, or raise DAGY_QUEUE__DISPATCH__MAX_RUN_TASK_ATTEMPTS",
+    )
+
+
 def expired() -> Outcome:
     """Celery's ``expires`` passed in the admission queue."""
     return Outcome(

@@ -17,6 +17,7 @@ from dagy_queue.dispatch.retries import retry_delay
 from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import AwsError, AwsRefused, Problem, RequestInvalid, RunFailed
 from dagy_queue.ids import is_run_id
+from dagy_queue.launching.placement import placement_of
 from dagy_queue.launching.storage import ObjectStore, report_uri
 from dagy_queue.ledger.runs import CeleryState, Parked, Place, StoppedRun
 from dagy_queue.messaging.publication import about_request
@@ -88,7 +89,7 @@ def mark_parked(task: Task) -> None:
 
 def place_of(services: Services, request: LaunchRequest | ContainerRequest, priority: int) -> Place:
     """Return where a request waits for its launch."""
-    return Place(pool=f"{services.settings.ecs.cluster}|FARGATE", org=request.org_id, priority=priority)
+    return Place(pool=placement_of(request, services.settings).pool, org=request.org_id, priority=priority)
 
 
 def conclude(services: Services, task: Task, attempt: int) -> Any:
@@ -102,7 +103,7 @@ def conclude(services: Services, task: Task, attempt: int) -> Any:
     outcome = Outcome.from_dict(stopped.completion["outcome"])
     if not outcome.succeeded and (stopped.cancel_reason or outcome.kind is Kind.CANCELLED):
         raise Revoked(stopped.cancel_reason or outcome.summary)
-    request = services.requests.read(stopped.request, stopped.batch_id, stopped.shard)
+    request = services.requests.read(stopped.attempt_id.run_id, stopped.request, stopped.batch_id, stopped.shard)
     report = _report(services, stopped, request, outcome)
     if outcome.succeeded:
         if isinstance(request, ContainerRequest):

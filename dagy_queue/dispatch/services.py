@@ -14,6 +14,7 @@ from dagy_queue.ledger import AdmissionLedger, BatchLedger, RedisConnection, Run
 from dagy_queue.messaging.render import Renderer
 from dagy_queue.requests import ContainerRequest, LaunchRequest, read_request
 from dagy_queue.requests.shards import shard_request
+from dagy_queue.requests.templating import rendered
 from dagy_queue.settings import Settings
 
 _BATCHES_REMEMBERED = 256
@@ -58,9 +59,13 @@ class RequestReader:
         self._base = lru_cache(maxsize=_BATCHES_REMEMBERED)(lambda batch_id: batches.get(batch_id).request)
 
     def read(
-        self, own: Mapping[str, Any], batch_id: str = "", shard: int | None = None
+        self, run_id: str, own: Mapping[str, Any], batch_id: str = "", shard: int | None = None
     ) -> LaunchRequest | ContainerRequest:
-        """Return the request of a run, or of a shard by what differs. Raises RequestInvalid, BatchNotFound."""
+        """Return the request of a run, or of a shard by what differs. Raises RequestInvalid, BatchNotFound.
+
+        A single run's templates were filled in by its first pass; a shard has none.
+        """
         if batch_id and shard is not None:
-            return read_request(shard_request(self._base(batch_id), own, shard))
+            whole = shard_request(self._base(batch_id), own, shard)
+            return read_request(rendered(whole, run_id=run_id, batch_id=batch_id, shard=shard))
         return read_request(own)

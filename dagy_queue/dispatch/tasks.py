@@ -16,6 +16,7 @@ from dagy_queue.ids import AttemptId
 from dagy_queue.ledger import RunStatus
 from dagy_queue.messaging.names import ATTEMPT_HEADER, COLLECT_TASK, FAN_OUT_TASK, LAUNCH_TASK
 from dagy_queue.outcomes import Kind, Outcome
+from dagy_queue.requests.templating import rendered
 
 log = structlog.get_logger(__name__)
 
@@ -65,14 +66,13 @@ def register_tasks(app: Celery, services: Services) -> None:
     @app.task(base=LaunchTask, bind=True, name=LAUNCH_TASK, acks_late=True, typing=False)
     def launch(self: LaunchTask, *upstream: Any, request: Any = None, receives: str | None = None) -> Any:
         """Run a flow or a container; see ``dispatch/parking.py``."""
-        asked = _with_upstream(request, receives, upstream)
         if self.request.called_directly or self.request.is_eager:
-            return _inline(app, asked)
+            return _inline(app, _with_upstream(request, receives, upstream))
         try:
             attempt = self.request.get(ATTEMPT_HEADER)
             if attempt is not None:
                 return parking.conclude(services, self, attempt)
-            parking.park(services, self, asked)
+            parking.park(services, self, _with_upstream(_rendered(self, request), receives, upstream))
         except RedisUnavailable as exc:
             raise Reject(exc, requeue=True) from exc
         except parking.RetryRun as exc:
@@ -97,6 +97,11 @@ def register_tasks(app: Celery, services: Services) -> None:
     def collect(results: list[Any]) -> list[Any]:
         """Return the results of a batch that has no callback of its own."""
         return results
+
+
+def _rendered(task: Task, request: Any) -> Any:
+    """Fill in a request's templates, before another task's result joins it: that is data."""
+    return rendered(request, run_id=task.request.id or "") if isinstance(request, dict) else request
 
 
 def _with_upstream(request: Any, receives: str | None, upstream: tuple[Any, ...]) -> Any:

@@ -1,62 +1,31 @@
-"""Task definitions as values: hashed, registered once, launched by full ARN.
+"""Task definitions as values: hashed, registered once however many dispatchers need them, and launched by full ARN.
 
-The family carries the hash, so a cold start finds what another process registered. RegisterTaskDefinition allows one
-call a second, so a lock in the ledger lets one dispatcher register while the others wait for its answer.
+The family is a name and the hash of the content, so that any process finds what another one registered, after a cold
+start too. Existing definitions are described once and remembered.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import threading
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
-
-from redis.exceptions import LockError
-from redis.lock import Lock
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from dagy_queue.aws.errors import mapped
 from dagy_queue.errors import AwsRefused
-from dagy_queue.ledger import RedisConnection
-from dagy_queue.settings import EcsSettings
+from dagy_queue.launching.definition_cache import DefinitionCache
+from dagy_queue.launching.definitions import Definition, definition_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ecs import ECSClient
 
 _HASH_LENGTH = 16
-_LOCK_SECONDS = 5.0
-"""How long the holder of the lock may take. One that died is waited for no longer: a revision too many does no harm."""
-_REMEMBERED_SECONDS = 7 * 86_400
-
-
-def worker_definition(ecs: EcsSettings, image: str, region: str) -> dict[str, Any]:
-    """Return the task definition of an image, without its family."""
-    container: dict[str, Any] = {
-        "name": ecs.container_name,
-        "image": image,
-        "essential": True,
-        "logConfiguration": {
-            "logDriver": "awslogs",
-            "options": {
-                "awslogs-group": ecs.log_group,
-                "awslogs-region": region,
-                "awslogs-stream-prefix": ecs.log_stream_prefix,
-            },
-        },
-    }
-    definition: dict[str, Any] = {
-        "requiresCompatibilities": ["FARGATE"],
-        "networkMode": "awsvpc",
-        "cpu": str(ecs.cpu),
-        "memory": str(ecs.memory),
-        "containerDefinitions": [container],
-    }
-    if ecs.execution_role_arn:
-        definition["executionRoleArn"] = ecs.execution_role_arn
-    if ecs.task_role_arn:
-        definition["taskRoleArn"] = ecs.task_role_arn
-    return definition
+_MAX_FAMILY = 255
+_LATEST_SECONDS = 30.0
+"""How long the latest revision of a family is taken for the latest."""
 
 
 def definition_hash(definition: Mapping[str, Any]) -> str:
@@ -65,66 +34,109 @@ def definition_hash(definition: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]
 
 
-class TaskDefinitions:
-    """Gives the ARN of a definition, registering it if nobody has."""
+@dataclass(slots=True)
+class _Described:
+    document: Mapping[str, Any]
+    until: float
 
-    def __init__(self, ecs: ECSClient, redis: RedisConnection, family: str) -> None:
-        self._ecs = ecs
-        self._redis = redis
+
+@dataclass(slots=True)
+class _Known:
+    """What a process knows of one region."""
+
+    registered: dict[str, Definition] = field(default_factory=dict)
+    described: dict[str, _Described] = field(default_factory=dict)
+
+
+class TaskDefinitions:
+    """Gives definitions that can be launched, registering or describing them if nobody has."""
+
+    def __init__(
+        self,
+        client: Callable[[str], ECSClient],
+        cache: DefinitionCache,
+        family: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._cache = cache
         self._family = family
-        self._arns: dict[str, str] = {}
+        self._clock = clock
+        self._regions: dict[str, _Known] = {}
         self._lock = threading.Lock()
 
-    def arn(self, definition: Mapping[str, Any]) -> str:
-        """Return the full ARN. Raises an AwsError if ECS refuses the definition or cannot be asked."""
-        digest = definition_hash(definition)
-        if digest in self._arns:
-            return self._arns[digest]
+    def made(self, document: Mapping[str, Any], region: str) -> Definition:
+        """Return the definition of a document, registering it once. Raises an AwsError if ECS refuses it."""
+        digest = definition_hash(document)
+        if found := self._known(region).registered.get(digest):
+            return found
         with self._lock:
-            if digest not in self._arns:
-                self._arns[digest] = self._known(digest) or self._register_once(digest, definition)
-            return self._arns[digest]
+            known = self._known(region).registered
+            if digest not in known:
+                known[digest] = definition_of(self._arn(digest, document, region), document)
+            return known[digest]
 
-    def forget(self, arn: str) -> None:
-        """Drop an ARN that ECS no longer accepts."""
-        for digest in [d for d, a in self._arns.items() if a == arn]:
-            del self._arns[digest]
-            with self._redis.errors():
-                self._redis.client.delete(self._key(digest))
+    def existing(self, name: str, region: str) -> Mapping[str, Any]:
+        """Return the document of an existing definition. A family means its latest revision, asked every 30 seconds.
 
-    def _register_once(self, digest: str, definition: Mapping[str, Any]) -> str:
-        lock = Lock(self._redis.client, self._key(digest, "lock"), timeout=_LOCK_SECONDS)
-        with self._redis.errors():
-            locked = lock.acquire(blocking_timeout=_LOCK_SECONDS)
-        try:
-            arn = self._known(digest) or self._described(digest) or self._register(digest, definition)
-            with self._redis.errors():
-                self._redis.client.set(self._key(digest), arn, ex=_REMEMBERED_SECONDS)
-        finally:
-            if locked:
-                with self._redis.errors(), contextlib.suppress(LockError):
-                    lock.release()
+        Raises an AwsError: AwsRefused if there is none.
+        """
+        known = self._known(region).described
+        found = known.get(name)
+        if found is not None and found.until > self._clock():
+            return found.document
+        with self._lock:
+            found = known.get(name)
+            if found is None or found.until <= self._clock():
+                numbered = ":" in name.rpartition("/")[2]
+                until = float("inf") if numbered else self._clock() + _LATEST_SECONDS
+                found = known[name] = _Described(self._describe(name, region), until)
+            return found.document
+
+    def forget(self, name: str, region: str) -> None:
+        """Drop a definition that ECS no longer accepts."""
+        known = self._known(region)
+        for described in [n for n, d in known.described.items() if name in (n, d.document.get("taskDefinitionArn"))]:
+            known.described.pop(described, None)
+        for digest in [d for d, definition in known.registered.items() if definition.name == name]:
+            known.registered.pop(digest, None)
+            self._cache.delete(_key(digest, region))
+
+    def _known(self, region: str) -> _Known:
+        return self._regions.setdefault(region, _Known())
+
+    def _arn(self, digest: str, document: Mapping[str, Any], region: str) -> str:
+        key = _key(digest, region)
+        if arn := self._cache.get(key):
+            return arn
+        with self._cache.registering(key):
+            found = self._cache.get(key) or self._found(digest, document, region)
+            arn = found or self._register(digest, document, region)
+            self._cache.set(key, arn)
         return arn
 
-    def _known(self, digest: str) -> str | None:
-        with self._redis.errors():
-            return cast("str | None", self._redis.client.get(self._key(digest)))
-
-    def _described(self, digest: str) -> str | None:
+    def _found(self, digest: str, document: Mapping[str, Any], region: str) -> str | None:
         try:
-            with mapped("ecs:DescribeTaskDefinition"):
-                found = self._ecs.describe_task_definition(taskDefinition=self._name(digest))
+            found = self._describe(self._name(digest, document), region)
         except AwsRefused:
             return None
-        return found["taskDefinition"].get("taskDefinitionArn")
+        return str(found["taskDefinitionArn"])
 
-    def _register(self, digest: str, definition: Mapping[str, Any]) -> str:
+    def _describe(self, name: str, region: str) -> Mapping[str, Any]:
+        with mapped("ecs:DescribeTaskDefinition"):
+            return dict(self._client(region).describe_task_definition(taskDefinition=name)["taskDefinition"])
+
+    def _register(self, digest: str, document: Mapping[str, Any], region: str) -> str:
+        values: dict[str, Any] = {**document, "family": self._name(digest, document)}
         with mapped("ecs:RegisterTaskDefinition"):
-            answer = self._ecs.register_task_definition(family=self._name(digest), **definition)
+            answer = self._client(region).register_task_definition(**values)
         return answer["taskDefinition"]["taskDefinitionArn"]
 
-    def _name(self, digest: str) -> str:
-        return f"{self._family}-{digest}"
+    def _name(self, digest: str, document: Mapping[str, Any]) -> str:
+        """Return the family: a template's own name is kept, so that people find it."""
+        family = str(document.get("family") or self._family)
+        return f"{family[: _MAX_FAMILY - _HASH_LENGTH - 1]}-{digest}"
 
-    def _key(self, digest: str, *parts: str) -> str:
-        return self._redis.key("taskdef", digest, *parts)
+
+def _key(digest: str, region: str) -> str:
+    return f"{region}:{digest}"

@@ -3,13 +3,16 @@
 from dagy_queue.producer.batch import BatchHandle, BatchProgress, fan_out
 from dagy_queue.producer.canvas import launch_sig
 from dagy_queue.producer.launcher import DagLauncher, launch, launch_container
+from dagy_queue.producer.results import DagLaunchResult, RunStatusReport
 from dagy_queue.producer.run import RunHandle
 
 __all__ = [
     "BatchHandle",
     "BatchProgress",
+    "DagLaunchResult",
     "DagLauncher",
     "RunHandle",
+    "RunStatusReport",
     "fan_out",
     "launch",
     "launch_container",

@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from celery import current_app
 from celery.canvas import Signature, group
@@ -19,12 +19,16 @@ from dagy_queue.ledger import Phase
 from dagy_queue.messaging.names import COLLECT_TASK, FAN_OUT_QUEUE, FAN_OUT_TASK, LAUNCH_QUEUE
 from dagy_queue.messaging.publication import about_request
 from dagy_queue.messaging.routing import settle
-from dagy_queue.producer.canvas import as_request, to_json
+from dagy_queue.producer.building import RequestBuilder, default_builder
+from dagy_queue.producer.canvas import to_json
 from dagy_queue.producer.publisher import Publisher, default_publisher
 from dagy_queue.producer.run import RunHandle
 from dagy_queue.producer.waiting import wait_for
 from dagy_queue.requests import LaunchRequest, RunRequest, parse_request
 from dagy_queue.requests.json_values import json_problems
+from dagy_queue.requests.overlay import overlay
+from dagy_queue.requests.shards import OF_THE_BATCH
+from dagy_queue.requests.templating import template_problems
 
 _WATCH_SECONDS = 0.2
 _MAX_PROBLEMS = 20
@@ -51,6 +55,18 @@ class BatchProgress:
     def is_over(self) -> bool:
         """True once every shard ended. The callback may still be at work: ``BatchHandle.get`` waits for it."""
         return self.done >= self.total
+
+
+class FanOutLauncher(Protocol):
+    """What a fan-out takes from a DagLauncher: where it publishes, and how it builds requests."""
+
+    @property
+    def publisher(self) -> Publisher:
+        """Its publisher."""
+
+    @property
+    def builder(self) -> RequestBuilder:
+        """Its request builder."""
 
 
 class BatchHandle:
@@ -102,20 +118,24 @@ def fan_out(
     *,
     callback: Signature | None = None,
     batch_id: str | None = None,
-    publisher: Publisher | None = None,
+    launcher: FanOutLauncher | None = None,
     **fields: Any,
 ) -> BatchHandle:
     """Launch one run per shard with one message, and return the handle of the batch at once.
 
     Give what all shards share as a request, or as the fields of one; ``shards`` are the parameters of each (for a
-    container: the fields that differ, such as ``command``). The
-    callback (a Celery signature) gets the list of results, in the order of the shards; if a shard fails it fails with
-    Celery's ChordError. Shard ``i`` has the correlation id ``<correlation_id>:<i>``.
+    container: the fields that differ, such as ``command``). With ``task_count`` in the fields instead, there are that
+    many shards that differ in nothing but their number (``TASK_NUM``). Shard ``i`` has the correlation id
+    ``<correlation_id>:<i>``. The callback (a Celery signature) gets the list of results, in the order of the shards; if
+    a shard fails it fails with Celery's ChordError. ``launcher`` is a DagLauncher whose options and profiles count.
     Raises RequestInvalid, RedisUnavailable; nothing was published then.
     """
-    publisher = publisher or default_publisher()
-    checked = as_request(request, fields)
-    deltas = _deltas(checked, shards)
+    publisher = launcher.publisher if launcher else default_publisher()
+    builder = launcher.builder if launcher else default_builder()
+    task_count = fields.pop("task_count", None)
+    checked = builder.build(request, fields)
+    deltas = _deltas(checked, shards if task_count is None else _alike(shards, task_count))
+    _check_count(deltas, builder.config.ecs.max_task_count)
     batch_id = _checked_id(batch_id)
     values = to_json(checked) | {"correlation_id": checked.correlation_id or batch_id}
     body = _body(publisher, callback, batch_id)
@@ -147,6 +167,7 @@ def _deltas(request: RunRequest, shards: Iterable[Mapping[str, Any]]) -> list[di
             problems.append(Problem(f"shards[{index}]", shard, "a dict of what differs"))
         elif isinstance(request, LaunchRequest):
             problems += json_problems(dict(shard), f"shards[{index}]")
+            problems += template_problems(shard, f"shards[{index}]")
             deltas.append({"parameters": dict(shard)} if shard else {})
         else:
             problems += _field_problems(request, shard, index)
@@ -158,11 +179,30 @@ def _deltas(request: RunRequest, shards: Iterable[Mapping[str, Any]]) -> list[di
     return deltas
 
 
+def _alike(shards: Iterable[Mapping[str, Any]], count: Any) -> list[dict[str, Any]]:
+    """Return shards without a difference, as Heimdall's task_count has them."""
+    if shards != ():
+        raise RequestInvalid([Problem("task_count", count, "shards or a task_count, not both")], "fan-out")
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise RequestInvalid([Problem("task_count", count, "a number of tasks, at least 1")], "fan-out")
+    return [{} for _ in range(count)]
+
+
+def _check_count(deltas: list[dict[str, Any]], most: int | None) -> None:
+    if most is not None and len(deltas) > most:
+        allowed = f"at most {most}, the cluster's limit (DAGY_QUEUE__ECS__MAX_TASK_COUNT)"
+        raise RequestInvalid([Problem("shards", len(deltas), allowed)], "fan-out")
+
+
 def _field_problems(request: RunRequest, shard: Mapping[str, Any], index: int) -> list[Problem]:
     if not shard:
         return []
+    if shared := sorted(shard.keys() & OF_THE_BATCH):
+        return [
+            Problem(f"shards[{index}].{n}", shard[n], "the same for all shards: a field of the request") for n in shared
+        ]
     try:
-        parse_request(request.model_dump() | dict(shard), type(request))
+        parse_request(overlay(request.model_dump(exclude_unset=True), shard), type(request))
     except RequestInvalid as exc:
         return [Problem(f"shards[{index}].{p.field}", p.value, p.allowed) for p in exc.problems]
     return []

@@ -11,20 +11,21 @@ from dagy_queue.errors import Problem, RequestInvalid
 from dagy_queue.messaging.app import default_app
 from dagy_queue.messaging.names import LAUNCH_QUEUE, LAUNCH_TASK
 from dagy_queue.messaging.publication import enter_on_publish
-from dagy_queue.requests import ContainerRequest, LaunchRequest, RunRequest, parse_request
+from dagy_queue.producer.building import default_builder
+from dagy_queue.requests import ContainerRequest, LaunchRequest, RunRequest
 
 _CELERYS_FALLBACK = "default"
 """Name of the app that Celery makes up where a program has none (``celery._state``)."""
 
 
 def launch_sig(request: RunRequest | None = None, *, receives: str | None = None, **fields: Any) -> Signature:
-    """Return the signature of a launch: give a request, or the fields of a LaunchRequest.
+    """Return the signature of a launch: give a request, or the fields of one.
 
     ``receives`` names the parameter that gets the result of the task before this one (in a chain), or the list of
     results (as the body of a chord); without it such a result is not passed on. Raises RequestInvalid.
     """
     enter_on_publish()
-    checked = as_request(request, fields)
+    checked = default_builder().build(request, fields)
     kwargs: dict[str, Any] = {"request": to_json(checked)}
     if receives is not None and not isinstance(checked, LaunchRequest):
         raise RequestInvalid([Problem("receives", receives, "only flows have parameters to receive a result")])
@@ -36,16 +37,6 @@ def launch_sig(request: RunRequest | None = None, *, receives: str | None = None
 def _own_app() -> Celery | None:
     """Return our app for a program that has none of its own; None leaves the signature to the application's."""
     return default_app() if current_app.main == _CELERYS_FALLBACK else None
-
-
-def as_request(request: RunRequest | None, fields: dict[str, Any]) -> RunRequest:
-    """Return the request that was given, or the one its fields make. Raises RequestInvalid."""
-    if request is not None and not isinstance(request, RunRequest):
-        raise RequestInvalid([Problem("request", request, "a LaunchRequest or ContainerRequest; fields go by name")])
-    if request is None:
-        model = ContainerRequest if fields.keys() & {"image", "task_definition"} else LaunchRequest
-        return parse_request(fields, model)
-    return parse_request(request.model_dump() | fields, type(request)) if fields else request
 
 
 def to_json(request: RunRequest) -> dict[str, Any]:

@@ -1,101 +1,152 @@
-"""Launching single runs: ``launch(...)`` for the process's settings, ``DagLauncher`` for explicit ones."""
+"""Launching single runs: ``launch(...)`` for the process's settings, ``DagLauncher`` for explicit ones.
+
+``DagLauncher.launch`` answers with the guide's DagLaunchResult and raises nothing of ours; ``launch`` and
+``DagLauncher.enqueue`` answer with a RunHandle and raise.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, TypedDict, Unpack
 
-from celery import current_app
+from pydantic import ValidationError
 
-from dagy_queue.errors import Problem, RequestInvalid
-from dagy_queue.ids import is_run_id, new_id
-from dagy_queue.messaging.names import LAUNCH_QUEUE, LAUNCH_TASK
-from dagy_queue.messaging.publication import about_request
-from dagy_queue.messaging.routing import settle_all
-from dagy_queue.producer.canvas import as_request, to_json
-from dagy_queue.producer.publisher import Publisher, default_publisher
+from dagy_queue.errors import DagyQueueError, Problem, RequestInvalid, SettingsInvalid
+from dagy_queue.ids import is_run_id, new_id, shard_correlation
+from dagy_queue.producer.building import Levels, RequestBuilder, builder_of
+from dagy_queue.producer.celery_options import CeleryOptions
+from dagy_queue.producer.direct import DirectLaunches
+from dagy_queue.producer.publisher import Publisher
+from dagy_queue.producer.queued import QueuedLaunches
+from dagy_queue.producer.results import DagLaunchResult, RunStatusReport
 from dagy_queue.producer.run import RunHandle
+from dagy_queue.producer.ways import Asked, Way, refused
 from dagy_queue.requests import RunRequest
-from dagy_queue.settings import Settings
+from dagy_queue.requests.parsing import problems_of
+from dagy_queue.requests.placement import PlacementFields
+from dagy_queue.settings import Settings, settings
 
-_PROTOCOL = frozenset(
-    {
-        "argsrepr",
-        "chain",
-        "chord",
-        "eta",
-        "expires",
-        "group",
-        "group_index",
-        "id",
-        "ignore_result",
-        "kwargsrepr",
-        "lang",
-    }
-    | {"origin", "parent_id", "replaced_task_nesting", "retries", "root_id", "shadow", "stamped_headers", "stamps"}
-    | {"task", "timelimit"}
-)
-"""Headers of Celery's message protocol 2."""
+Wait = Literal["submitted"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class CeleryOptions:
-    """Celery's own options of a launch: the same meaning as in ``apply_async``."""
+class LauncherOptions(TypedDict, total=False):
+    """What a launcher can be told once, for all its launches. What is left out comes from the settings."""
 
-    link: Any = None
-    link_error: Any = None
-    expires: Any = None
-    ignore_result: bool = False
-    headers: Mapping[str, Any] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the options that are set."""
-        if reserved := sorted(name for name in self.headers if name in _PROTOCOL or name.startswith("dagy_")):
-            raise RequestInvalid(
-                [Problem("headers", name, "a name that neither Celery nor dagy_ uses") for name in reserved]
-            )
-        settle_all([self.link, self.link_error], current_app)
-        options = {
-            "link": self.link,
-            "link_error": self.link_error,
-            "expires": self.expires,
-            "ignore_result": self.ignore_result,
-            "headers": dict(self.headers),
-        }
-        return {name: value for name, value in options.items() if value}
+    cluster_arn: str
+    """ARN or name of the ECS cluster."""
+    task_execution_role_arn: str
+    task_role_arn: str
+    worker_image: str
+    subnets: Sequence[str]
+    security_groups: Sequence[str]
+    log_group: str
+    region: str
+    profiles: Levels
+    """Execution profiles by name, each with fields of a request."""
+    environments: Levels
+    """Defaults by name of the environment, each with fields of a request."""
+    mode: Literal["queue", "direct"]
+    """``direct`` calls RunTask in this process and needs no Redis."""
 
 
 class DagLauncher:
-    """Launches runs. Without arguments it takes the settings of the process (environment variables)."""
+    """Launches runs. Without arguments it takes the settings of the process (file and environment variables)."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
-        self._publisher = Publisher.build(settings) if settings else default_publisher()
+    def __init__(self, config: Settings | None = None, **options: Unpack[LauncherOptions]) -> None:
+        """Raise RequestInvalid for options that cannot be used, SettingsInvalid for settings that cannot."""
+        known = config or settings()
+        self.builder = _builder(known, options)
+        self._queue = QueuedLaunches(config)
+        direct = options.get("mode", known.launch.mode) == "direct"
+        self._way: Way = DirectLaunches(known) if direct else self._queue
+
+    @property
+    def publisher(self) -> Publisher:
+        """Where runs are published. Raises SettingsInvalid in direct mode."""
+        self._check_queue()
+        return self._queue.publisher
 
     def launch(
         self,
-        request: RunRequest | None = None,
+        request: RunRequest | Mapping[str, Any] | None = None,
+        *,
+        run_id: str | None = None,
+        wait: Wait | None = None,
+        options: CeleryOptions | None = None,
+        **fields: Any,
+    ) -> DagLaunchResult:
+        """Launch one run: give a request, or the fields of one. What goes wrong is in the result, never raised.
+
+        Returns once the run is queued; with ``wait="submitted"`` once ECS has taken its task (``task_arn`` is known
+        then), or after ``launch.submit_timeout`` seconds. In direct mode it always returns with the task.
+        """
+        asked = self._asked(request, fields, run_id)
+        return self._way.launch([asked], wait=_checked_wait(wait), options=options)[0]
+
+    def launch_batch(
+        self,
+        requests: Iterable[RunRequest | Mapping[str, Any]],
+        *,
+        wait: Wait | None = None,
+        correlation_id: str = "",
+        **fields: Any,
+    ) -> list[DagLaunchResult]:
+        """Launch several runs of any flows; the results are in the order of the requests.
+
+        ``fields``, such as ``org_id`` and ``environment``, go for all that don't say otherwise. Request ``i`` gets the
+        correlation id ``<correlation_id>:<i>`` unless it has its own. A request that is wrong spoils only its own
+        result. For thousands of shards of one flow, :func:`dagy_queue.fan_out` is the quicker way.
+        """
+        parent = correlation_id or new_id()
+        asked = [
+            self._asked(request, {}, None, fields | {"correlation_id": shard_correlation(parent, index)})
+            for index, request in enumerate(requests)
+        ]
+        return self._way.launch(asked, wait=_checked_wait(wait))
+
+    def enqueue(
+        self,
+        request: RunRequest | Mapping[str, Any] | None = None,
         *,
         run_id: str | None = None,
         options: CeleryOptions | None = None,
         **fields: Any,
     ) -> RunHandle:
-        """Launch one run and return its handle at once: give a request, or the fields of a LaunchRequest.
+        """Queue one run and return its handle at once: give a request, or the fields of one.
 
         ``run_id`` (56 characters of letters, digits, '-', '_') makes the call idempotent: the same id launches once.
         Raises RequestInvalid, RedisUnavailable; nothing was published then.
         """
-        checked = as_request(request, fields)
-        run_id = _checked_id(run_id)
-        values = to_json(checked)
-        values["correlation_id"] = checked.correlation_id or run_id
-        publisher = self._publisher
-        signature = publisher.app.signature(
-            LAUNCH_TASK, kwargs={"request": values}, queue=LAUNCH_QUEUE, priority=checked.priority, immutable=True
-        )
-        message = publisher.renderer.signature(signature, task_id=run_id, **(options or CeleryOptions()).as_dict())
-        publisher.runs.publish(run_id, message, push=True, about=about_request(values))
-        return RunHandle(run_id, publisher)
+        self._check_queue()
+        return self._queue.publish(_checked_id(run_id), self.builder.build(request, fields), options)
+
+    def get_run_status(self, run_id: str, *, org_id: str = "") -> RunStatusReport | None:
+        """Return the status of a run, from the ledger while it is there and from its record after that.
+
+        None if there is no such run, or (with ``org_id``) if it is another org's. Raises RedisUnavailable, AwsError.
+        """
+        found = self._way.status(run_id)
+        return found if found and org_id in ("", found["org_id"]) else None
+
+    def _check_queue(self) -> None:
+        if self._way is not self._queue:
+            raise SettingsInvalid("direct mode has no queue and no handles: use DagLauncher().launch(...)")
+
+    def _asked(
+        self,
+        request: RunRequest | Mapping[str, Any] | None,
+        fields: Mapping[str, Any],
+        run_id: str | None,
+        shared: Mapping[str, Any] | None = None,
+    ) -> Asked:
+        """Build a request; what is wrong with it stays with it."""
+        own_id = run_id or new_id()
+        try:
+            return Asked(_checked_id(own_id), self.builder.build(request, fields, shared or {}))
+        except DagyQueueError as exc:
+            said = dict(request) if isinstance(request, Mapping) else {}
+            name = getattr(request, "label", "") or str((said | dict(fields)).get("flow_name", ""))
+            return Asked(own_id, None, refused(own_id, name, exc))
 
 
 def launch(
@@ -105,8 +156,8 @@ def launch(
     options: CeleryOptions | None = None,
     **fields: Any,
 ) -> RunHandle:
-    """Launch one run with the settings of the process; see :meth:`DagLauncher.launch`."""
-    return DagLauncher().launch(request, run_id=run_id, options=options, **fields)
+    """Queue one run with the settings of the process; see :meth:`DagLauncher.enqueue`."""
+    return DagLauncher().enqueue(request, run_id=run_id, options=options, **fields)
 
 
 def launch_container(
@@ -118,14 +169,42 @@ def launch_container(
     environment: Mapping[str, str] | None = None,
     **fields: Any,
 ) -> RunHandle:
-    """Launch one run of any container: an image, or an existing task definition (family, family:revision or ARN).
+    """Queue one run of any container: an image, or an existing task definition (family, family:revision or ARN).
 
     ``command`` replaces the image's command, ``environment`` is added to the container's; ``fields`` are further
     fields of a ContainerRequest, or ``run_id`` and ``options`` of :func:`launch`. The result says how the container
     exited. Raises RequestInvalid, RedisUnavailable.
     """
-    own: dict[str, Any] = {"image": image, "task_definition": task_definition, "command": tuple(command)}
-    return launch(org_id=org_id, extra_env_vars=dict(environment or {}), **own, **fields)
+    given = {"image": image, "task_definition": task_definition, "command": tuple(command)}
+    own: dict[str, Any] = {name: value for name, value in given.items() if value}
+    own["extra_env_vars"] = {**fields.pop("extra_env_vars", {}), **(environment or {})}
+    return launch(org_id=org_id, kind="container", **own, **fields)
+
+
+def _builder(config: Settings, options: LauncherOptions) -> RequestBuilder:
+    if unknown := sorted(options.keys() - LauncherOptions.__annotations__.keys()):
+        allowed = f"one of {', '.join(LauncherOptions.__annotations__)}"
+        raise RequestInvalid([Problem(name, options.get(name), allowed) for name in unknown], "launcher")
+    if options.get("mode") not in (None, "queue", "direct"):
+        raise RequestInvalid([Problem("mode", options.get("mode"), "queue or direct")], "launcher")
+    defaults: dict[str, Any] = {
+        name: value for name, value in options.items() if name not in ("profiles", "environments", "mode")
+    }
+    if "cluster_arn" in defaults:
+        defaults["cluster"] = defaults.pop("cluster_arn")
+    try:
+        PlacementFields(**{name: value for name, value in defaults.items() if name != "worker_image"})
+    except ValidationError as exc:
+        raise RequestInvalid(problems_of(exc), "launcher") from None
+    return builder_of(
+        config, defaults=defaults, profiles=options.get("profiles"), environments=options.get("environments")
+    )
+
+
+def _checked_wait(wait: Any) -> bool:
+    if wait not in (None, "submitted"):
+        raise RequestInvalid([Problem("wait", wait, "'submitted', or leave it out to return at once")], "launch")
+    return wait is not None
 
 
 def _checked_id(run_id: str | None) -> str:

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from dagy_queue.ids import shard_correlation
+from dagy_queue.requests.overlay import overlay
 
-_MERGED = ("parameters", "extra_env_vars", "metadata")
+OF_THE_BATCH = frozenset(
+    {"org_id", "cluster", "region", "launch_type", "capacity_provider_strategy", "priority", "deployment_name"}
+)
+"""Fields that all shards of a batch share: they decide where a run waits for its launch."""
 
 
 def shard_request(base: Mapping[str, Any], delta: Mapping[str, Any], shard: int) -> dict[str, Any]:
-    """Return the full request of one shard: its parameters and environment are merged, other fields replaced."""
-    merged = {name: {**base.get(name, {}), **delta[name]} for name in _MERGED if name in delta}
+    """Return the full request of one shard: mappings such as parameters are merged, other fields replaced."""
     correlation = delta.get("correlation_id") or shard_correlation(str(base.get("correlation_id", "")), shard)
-    return {**base, **delta, **merged, "correlation_id": correlation}
+    return {**overlay(base, delta), "correlation_id": correlation}

@@ -35,3 +35,11 @@ def backoff(base: float, times: int) -> float:
     """Return a delay in seconds after ``times`` refusals: doubled each time up to a minute, with full jitter."""
     ceiling = min(_LONGEST_DELAY, base * 2 ** min(times, _MAX_DOUBLINGS))
     return random.uniform(ceiling / 2, ceiling)
+
+
+def is_last_try(refusal: Refusal, attempt: int, retries: int, most: int | None) -> bool:
+    """Tell whether a launch that found no room was the last that is allowed; ``most`` of None allows any number.
+
+    Each of them, and each retry of the run, took an attempt's number.
+    """
+    return refusal is Refusal.NEW_ATTEMPT and most is not None and attempt - retries >= most

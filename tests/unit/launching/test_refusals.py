@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagy_queue.dispatch.refusals import Refusal, backoff, refusal_of
+from dagy_queue.launching.refusals import Refusal, backoff, refusal_of
 from dagy_queue.errors import (
     AwsCapacity,
     AwsError,

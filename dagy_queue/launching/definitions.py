@@ -1,0 +1,171 @@
+"""What is registered and launched for a request: from a template, for an image, or an existing task definition; pure.
+
+``launching/planner.py`` asks :func:`wanted_definition` what a request needs, and ``launching/task_definitions.py``
+registers or describes it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dagy_queue.errors import Problem, RequestInvalid
+from dagy_queue.requests import ContainerRequest, LaunchRequest
+from dagy_queue.requests.definitions import registrable
+from dagy_queue.settings import EcsSettings
+
+_SIZE_UNITS = {"vcpu": 1024, "gb": 1024, "mib": 1, "": 1}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Definition:
+    """A task definition that can be launched: what RunTask is told, and what its parameters depend on."""
+
+    name: str
+    """Full ARN, or for an existing one what the caller gave."""
+    network_mode: str
+    containers: tuple[str, ...]
+    essential: tuple[str, ...]
+    cpu: int | None = None
+    memory: int | None = None
+
+    def worker(self, wanted: str, usual: str) -> str:
+        """Return the container that does the work: the one asked for, the usual one, or the only essential one.
+
+        Raises RequestInvalid naming the containers there are.
+        """
+        if wanted or usual in self.containers:
+            name = wanted or usual
+            self.check_container(name, "container_name")
+            return name
+        if len(self.essential) == 1:
+            return self.essential[0]
+        raise RequestInvalid(
+            [Problem("container_name", wanted, f"which container does the work: {', '.join(self.containers)}")]
+        )
+
+    def check_container(self, name: str, field: str) -> None:
+        """Raise RequestInvalid unless the definition has a container of that name."""
+        if name not in self.containers:
+            allowed = f"{self.name.rpartition('/')[2]} has the containers {', '.join(self.containers)}"
+            raise RequestInvalid([Problem(field, name, allowed)])
+
+
+def definition_of(name: str, document: Mapping[str, Any]) -> Definition:
+    """Return what a document in ECS's form means for a launch."""
+    containers = document["containerDefinitions"]
+    return Definition(
+        name=name,
+        network_mode=document.get("networkMode") or "bridge",
+        containers=tuple(container["name"] for container in containers),
+        essential=tuple(c["name"] for c in containers if c.get("essential", True)),
+        cpu=_units(document.get("cpu")),
+        memory=_units(document.get("memory")),
+    )
+
+
+def existing_definition(request: LaunchRequest | ContainerRequest, ecs: EcsSettings) -> str:
+    """Return the existing task definition that a request is launched from; '' if one is made for it."""
+    asked = request.run_task_kwargs.get("taskDefinition") or request.task_definition
+    if asked or request.task_definition_template or request.own_image:
+        return str(asked or "")
+    return str(ecs.run_task_kwargs.get("taskDefinition") or ecs.task_definition)
+
+
+def made_definition(
+    request: LaunchRequest | ContainerRequest, ecs: EcsSettings, region: str, template: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return the document to register for a request; ``template`` is the settings', the request's own goes before it.
+
+    Raises RequestInvalid if a container is asked for and nothing says which.
+    """
+    if request.task_definition_template is not None:
+        template = request.task_definition_template
+    elif isinstance(request, ContainerRequest) and request.image:
+        template = None
+    document = _for_image(request, ecs, region) if template is None else _from_template(template, request, ecs)
+    return with_secrets(document, request, ecs)
+
+
+def with_secrets(
+    document: dict[str, Any], request: LaunchRequest | ContainerRequest, ecs: EcsSettings
+) -> dict[str, Any]:
+    """Return a document whose working container has the request's secrets: RunTask's overrides take none."""
+    if not request.secrets_env:
+        return document
+    found = copy.deepcopy(document)
+    name = definition_of(found.get("family", "the template"), found).worker(request.container_name, ecs.container_name)
+    container = next(c for c in found["containerDefinitions"] if c["name"] == name)
+    secrets = {s["name"]: s["valueFrom"] for s in container.get("secrets") or ()} | request.secrets_env
+    container["secrets"] = [{"name": name, "valueFrom": secrets[name]} for name in sorted(secrets)]
+    # ECS refuses a variable that is given twice.
+    container["environment"] = [v for v in container.get("environment") or () if v.get("name") not in secrets]
+    return found
+
+
+def _from_template(
+    template: Mapping[str, Any], request: LaunchRequest | ContainerRequest, ecs: EcsSettings
+) -> dict[str, Any]:
+    document = copy.deepcopy(registrable(template))
+    for key, value in (("executionRoleArn", ecs.execution_role_arn), ("taskRoleArn", ecs.task_role_arn)):
+        if value:
+            document.setdefault(key, value)
+    if request.own_image:
+        name = definition_of(document.get("family", "the template"), document).worker(
+            request.container_name, ecs.container_name
+        )
+        next(c for c in document["containerDefinitions"] if c["name"] == name)["image"] = request.own_image
+    return document
+
+
+def _for_image(request: LaunchRequest | ContainerRequest, ecs: EcsSettings, region: str) -> dict[str, Any]:
+    image = request.own_image
+    if not image:
+        if isinstance(request, ContainerRequest):
+            raise RequestInvalid(
+                [Problem("image", "", "an image, a task_definition or a task_definition_template (or their settings)")]
+            )
+        image = ecs.worker_image
+    document: dict[str, Any] = {
+        "requiresCompatibilities": ["EC2" if _launch_type(request, ecs) == "EC2" else "FARGATE"],
+        "networkMode": "awsvpc",
+        "cpu": str(ecs.cpu),
+        "memory": str(ecs.memory),
+        "containerDefinitions": [
+            {
+                "name": request.container_name or ecs.container_name,
+                "image": image,
+                "essential": True,
+                "logConfiguration": {
+                    "logDriver": "awslogs",
+                    "options": {
+                        "awslogs-group": request.log_group or ecs.log_group,
+                        "awslogs-region": region,
+                        "awslogs-stream-prefix": ecs.log_stream_prefix,
+                    },
+                },
+            }
+        ],
+    }
+    # Without roles of its own the definition could not be launched from the console; a request's own go by RunTask.
+    roles = {"executionRoleArn": ecs.execution_role_arn, "taskRoleArn": ecs.task_role_arn}
+    if not ecs.execution_role_arn:
+        roles["executionRoleArn"] = request.task_execution_role_arn
+    return document | {name: arn for name, arn in roles.items() if arn}
+
+
+def _launch_type(request: LaunchRequest | ContainerRequest, ecs: EcsSettings) -> str:
+    return str(request.launch_type or ecs.launch_type)
+
+
+def _units(text: Any) -> int | None:
+    """Read a size as ECS takes it: "1024", "1 vCPU", "2 GB"."""
+    number = str(text or "").strip().lower()
+    digits = number.rstrip("abcdefghijklmnopqrstuvwxyz ")
+    factor = _SIZE_UNITS.get(number[len(digits) :].strip())
+    try:
+        return None if factor is None else int(float(digits) * factor)
+    except ValueError:
+        return None

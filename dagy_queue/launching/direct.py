@@ -1,0 +1,117 @@
+"""Launching without a queue: RunTask is called by the caller's own process, for Lambda functions without a Redis.
+
+``DagLauncher`` calls it in direct mode. Requests are checked and tasks are made as dispatchers do it, under the same
+client token; what a queue gives (a result, retries, limits over all processes) there is not. The run's record says what
+became of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from dagy_queue.aws.clients import AwsClients
+from dagy_queue.aws.errors import mapped
+from dagy_queue.errors import AwsError, AwsRefused, DagyQueueError
+from dagy_queue.ids import AttemptId
+from dagy_queue.launching.calls import definition_is_gone, place_of_task, run_task
+from dagy_queue.launching.definition_cache import NoCache
+from dagy_queue.launching.direct_records import record_of, updated_from_report, updated_from_task
+from dagy_queue.launching.planner import Plan, Planner
+from dagy_queue.launching.refusals import Refusal, backoff, refusal_of
+from dagy_queue.launching.storage import ObjectStore, report_uri
+from dagy_queue.records.runs import RunRecord, find_run, put_run
+from dagy_queue.requests import ContainerRequest, LaunchRequest
+from dagy_queue.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_FIRST_DELAY = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """A task that ECS took."""
+
+    attempt_id: AttemptId
+    task_arn: str
+
+
+class DirectLauncher:
+    """Calls RunTask itself."""
+
+    def __init__(self, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._settings = settings
+        self._aws = AwsClients(settings.aws)
+        self._planner = Planner(settings, self._aws, NoCache())
+        self._sleep = sleep
+
+    def launch(self, run_id: str, request: LaunchRequest | ContainerRequest) -> Launched:
+        """Launch a run now. Throttles and a lack of capacity are waited out for ``launch.submit_timeout`` seconds.
+
+        The same ``run_id`` launches once. Raises RequestInvalid, FlowNotFound and its like, or an AwsError.
+        """
+        deadline = time.monotonic() + self._settings.launch.submit_timeout
+        attempt_id, refusals = AttemptId(run_id, 1), 0
+        while True:
+            try:
+                launched = Launched(attempt_id, self._run_task(attempt_id, request))
+            except DagyQueueError as exc:
+                refusal = refusal_of(exc)
+                delay = backoff(_FIRST_DELAY, refusals)
+                if refusal is Refusal.FINAL or time.monotonic() + delay > deadline:
+                    raise
+                log.warning("launch_refused", run_id=run_id, error=str(exc), again_in=delay)
+                self._sleep(delay)
+                refusals += 1
+                if refusal is Refusal.NEW_ATTEMPT:
+                    attempt_id = AttemptId(run_id, attempt_id.attempt + 1)
+            else:
+                self._record(launched, request)
+                return launched
+
+    def find(self, run_id: str) -> RunRecord | None:
+        """Return a run's record, brought up to date from ECS while the run goes on. Raises an AwsError."""
+        record = find_run(run_id)
+        if record is None or not record.task_arn or record.completed_at is not None:
+            return record
+        found = self._seen_in_ecs(record) or self._seen_in_report(record) or record
+        if found != record:
+            put_run(found)
+        return found
+
+    def _seen_in_ecs(self, record: RunRecord) -> RunRecord | None:
+        region, cluster = place_of_task(record.task_arn)
+        with mapped("ecs:DescribeTasks"):
+            answer = self._aws.in_region(region).ecs_control.describe_tasks(cluster=cluster, tasks=[record.task_arn])
+        tasks = answer["tasks"]
+        return updated_from_task(record, dict(tasks[0]), self._settings.ecs.container_name) if tasks else None
+
+    def _seen_in_report(self, record: RunRecord) -> RunRecord | None:
+        """ECS forgets a task an hour after its end; what the worker wrote stays."""
+        uri = report_uri(self._settings.storage, record.org_id, AttemptId(record.run_id, record.attempt))
+        report = ObjectStore(self._aws.s3).report(uri) if uri else None
+        return updated_from_report(record, report) if report else None
+
+    def _run_task(self, attempt_id: AttemptId, request: LaunchRequest | ContainerRequest) -> str:
+        plan = self._planner.plan(attempt_id, request)
+        try:
+            return self._call(plan)
+        except AwsRefused as exc:
+            if not definition_is_gone(exc):
+                raise
+            self._planner.forget_definition(plan)
+            return self._call(self._planner.plan(attempt_id, request))
+
+    def _call(self, plan: Plan) -> str:
+        return run_task(self._aws, plan.region, plan.parameters)
+
+    def _record(self, launched: Launched, request: LaunchRequest | ContainerRequest) -> None:
+        """Write the run's record. Its task runs already, so a failure is told and nothing else."""
+        try:
+            put_run(record_of(launched.attempt_id, launched.task_arn, request))
+        except AwsError as exc:
+            log.warning("run_not_recorded", run_id=launched.attempt_id.run_id, error=str(exc))

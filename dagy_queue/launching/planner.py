@@ -1,0 +1,183 @@
+"""From a checked request to RunTask's parameters: finds the flow, the deployment and the task definition it needs.
+
+Dispatchers and the direct mode call :meth:`Planner.plan` for every attempt. What it looks up is remembered per process,
+so that a launch usually costs no call but RunTask itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from dagy.contract import RunSpec
+from dagy_queue.aws.clients import AwsClients
+from dagy_queue.errors import AwsRefused, Problem, RequestInvalid
+from dagy_queue.ids import AttemptId
+from dagy_queue.launching.definition_cache import DefinitionCache
+from dagy_queue.launching.definitions import (
+    Definition,
+    definition_of,
+    existing_definition,
+    made_definition,
+    with_secrets,
+)
+from dagy_queue.launching.deployments import DeploymentResolver, ResolvedDeployment
+from dagy_queue.launching.flows import FlowResolver
+from dagy_queue.launching.placement import Placement, placement_of
+from dagy_queue.launching.run_task import (
+    Launch,
+    check_overrides_size,
+    overrides,
+    overrides_too_large,
+    run_task_parameters,
+)
+from dagy_queue.launching.storage import ObjectStore, report_uri, spec_uri, traces_uri
+from dagy_queue.launching.task_definitions import TaskDefinitions
+from dagy_queue.requests import ContainerRequest, LaunchRequest, parse_request, read_request
+from dagy_queue.requests.definitions import read_template, registrable
+from dagy_queue.requests.limits import ClusterLimits
+from dagy_queue.requests.overlay import overlay
+from dagy_queue.requests.tags import tags_problem
+from dagy_queue.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """One call of RunTask: where, and with what."""
+
+    region: str
+    parameters: Mapping[str, Any]
+    launch: Launch
+
+
+class Planner:
+    """Plans launches with one process's settings."""
+
+    def __init__(self, settings: Settings, aws: AwsClients, cache: DefinitionCache) -> None:
+        self._settings = settings
+        self._limits = ClusterLimits(settings.ecs.max_cpu, settings.ecs.max_memory)
+        self._flows = FlowResolver(settings.records.latest_ttl)
+        self._deployments = DeploymentResolver(settings.records.latest_ttl)
+        self._definitions = TaskDefinitions(lambda r: aws.in_region(r).ecs_control, cache, settings.ecs.family)
+        self._objects = ObjectStore(aws.s3)
+
+    def plan(
+        self,
+        attempt_id: AttemptId,
+        request: LaunchRequest | ContainerRequest,
+        batch_id: str = "",
+        shard: int | None = None,
+    ) -> Plan:
+        """Return the call that launches an attempt.
+
+        Raises RequestInvalid or another DagyQueueError for what cannot be launched, an AwsError for what cannot be
+        looked up.
+        """
+        deployment = self._deployments.resolve(request.org_id, request.deployment_name, request.environment)
+        request = _with_defaults(request, deployment)
+        placement = placement_of(request, self._settings)
+        definition = self._definition(request, placement)
+        self._limits.check(*(request.size or (definition.cpu, definition.memory)))
+        launch = Launch(
+            attempt_id=attempt_id,
+            request=request,
+            placement=placement,
+            definition=definition,
+            worker=definition.worker(request.container_name, self._settings.ecs.container_name),
+            batch_id=batch_id,
+            shard=shard,
+            report_uri=report_uri(self._settings.storage, request.org_id, attempt_id),
+            container_overrides=self._container_overrides(request),
+            tags=self._tags(request),
+            package_uris=deployment.package_uris,
+            spec=None,
+        )
+        if isinstance(request, LaunchRequest):
+            launch = self._fitting(replace(launch, spec=self._spec(launch, request)))
+        parameters = run_task_parameters(launch)
+        check_overrides_size(parameters["overrides"])
+        return Plan(region=placement.region, parameters=parameters, launch=launch)
+
+    def forget_definition(self, plan: Plan) -> None:
+        """Drop what is remembered of a plan's task definition: ECS no longer accepts it."""
+        self._definitions.forget(plan.launch.definition.name, plan.region)
+
+    @cached_property
+    def _template(self) -> Mapping[str, Any] | None:
+        path = self._settings.ecs.task_definition_template
+        return registrable(read_template(path)) if path else None
+
+    def _definition(self, request: LaunchRequest | ContainerRequest, placement: Placement) -> Definition:
+        ecs, region = self._settings.ecs, placement.region
+        name = existing_definition(request, ecs)
+        if not name:
+            return self._definitions.made(made_definition(request, ecs, region, self._template), region)
+        try:
+            document = self._definitions.existing(name, region)
+        except AwsRefused as exc:
+            allowed = f"a task definition that exists in {region} ({exc})"
+            raise RequestInvalid([Problem("task_definition", name, allowed)]) from exc
+        if request.secrets_env:
+            return self._definitions.made(with_secrets(registrable(document), request, ecs), region)
+        return definition_of(str(document["taskDefinitionArn"]), document)
+
+    def _container_overrides(self, request: LaunchRequest | ContainerRequest) -> tuple[Any, ...]:
+        usual = self._settings.ecs.container_overrides
+        if not usual:
+            return request.container_overrides
+        own = [override.model_dump(exclude_defaults=True) for override in request.container_overrides]
+        merged = overlay({"container_overrides": usual}, {"container_overrides": own})
+        return parse_request(
+            {"org_id": request.org_id, "kind": "container", **merged}, ContainerRequest
+        ).container_overrides
+
+    def _tags(self, request: LaunchRequest | ContainerRequest) -> Mapping[str, str]:
+        tags = {**self._settings.ecs.tags, **request.tags}
+        if problem := tags_problem(tags):
+            raise RequestInvalid([Problem("tags", "...", problem)])
+        return tags
+
+    def _spec(self, launch: Launch, request: LaunchRequest) -> RunSpec:
+        storage, attempt_id = self._settings.storage, launch.attempt_id
+        flow = self._flows.resolve(request.org_id, request.flow_name, request.flow_version)
+        return RunSpec(
+            run_id=attempt_id.run_id,
+            attempt=attempt_id.attempt,
+            org_id=request.org_id,
+            flow_name=flow.name,
+            flow_version=flow.version,
+            artifact_uri=flow.artifact_uri,
+            artifact_sha256=flow.artifact_sha256,
+            correlation_id=request.correlation_id,
+            parameters=request.parameters,
+            environment=request.environment,
+            dep_package_uris=list(launch.package_uris),
+            result_uri=launch.report_uri,
+            traces_uri=traces_uri(storage, request.org_id, attempt_id.run_id),
+            batch_id=launch.batch_id,
+            shard=launch.shard,
+        )
+
+    def _fitting(self, launch: Launch) -> Launch:
+        """Return the launch with its spec in S3 where it is too large for RunTask's overrides."""
+        if launch.spec is None or not overrides_too_large(overrides(launch)):
+            return launch
+        uri = spec_uri(self._settings.storage, launch.request.org_id, launch.attempt_id)
+        if not uri:
+            raise AwsRefused(
+                "the run's parameters are too large for RunTask; set DAGY_ARTIFACT_BUCKET to send them by S3"
+            )
+        self._objects.put(uri, launch.spec.to_json())
+        return replace(launch, spec_uri=uri)
+
+
+def _with_defaults(
+    request: LaunchRequest | ContainerRequest, deployment: ResolvedDeployment
+) -> LaunchRequest | ContainerRequest:
+    """Return the request over its deployment's defaults."""
+    if not deployment.defaults:
+        return request
+    own = request.model_dump(mode="json", exclude_defaults=True)
+    return read_request(overlay(deployment.defaults, own) | {"kind": request.kind})

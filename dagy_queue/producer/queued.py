@@ -1,0 +1,109 @@
+"""Launching by the queue: publishing runs to Redis, and where it is wanted, waiting until ECS has taken them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from dagy_queue.errors import DagyQueueError, ResultTimeout, RunCancelled, RunFailed
+from dagy_queue.ledger import Phase, RunEntry
+from dagy_queue.ledger.runs import Publication
+from dagy_queue.messaging.names import LAUNCH_QUEUE, LAUNCH_TASK
+from dagy_queue.messaging.publication import about_request
+from dagy_queue.producer.canvas import to_json
+from dagy_queue.producer.celery_options import CeleryOptions
+from dagy_queue.producer.publisher import Publisher, default_publisher
+from dagy_queue.producer.results import DagLaunchResult, RunStatusReport
+from dagy_queue.producer.run import RunHandle
+from dagy_queue.producer.status import find_status
+from dagy_queue.producer.ways import Asked, launched, refused
+from dagy_queue.requests import RunRequest
+from dagy_queue.settings import Settings
+
+_SHORTEST_POLL, _LONGEST_POLL = 0.02, 0.5
+
+
+class QueuedLaunches:
+    """Publishes runs."""
+
+    def __init__(self, config: Settings | None = None) -> None:
+        self._config = config
+
+    def launch(
+        self, asked: Sequence[Asked], *, wait: bool, options: CeleryOptions | None = None
+    ) -> list[DagLaunchResult]:
+        """Publish what can be published, in one round trip, and wait for ECS where that is wanted."""
+        requests = {each.run_id: each.request for each in asked if each.request is not None}
+        try:
+            self._publish(requests, options)
+        except DagyQueueError as exc:
+            results = {run_id: refused(run_id, r.label, exc, r) for run_id, r in requests.items()}
+        else:
+            deadline = time.monotonic() + self.publisher.settings.launch.submit_timeout
+            results = {
+                run_id: self._submitted(run_id, r, deadline) if wait else launched(run_id, r)
+                for run_id, r in requests.items()
+            }
+        return [each.refused or results[each.run_id] for each in asked]
+
+    def publish(self, run_id: str, request: RunRequest, options: CeleryOptions | None = None) -> RunHandle:
+        """Publish one run. Raises RequestInvalid, RedisUnavailable."""
+        self._publish({run_id: request}, options)
+        return RunHandle(run_id, self.publisher)
+
+    def status(self, run_id: str) -> RunStatusReport | None:
+        """Return the status of a run, from the ledger or the record."""
+        return find_status(self.publisher, run_id)
+
+    @cached_property
+    def publisher(self) -> Publisher:
+        """Where runs are published."""
+        return Publisher.build(self._config) if self._config else default_publisher()
+
+    def _publish(self, requests: dict[str, RunRequest], options: CeleryOptions | None) -> None:
+        given = (options or CeleryOptions()).as_dict()
+        self.publisher.runs.publish_all([self._publication(i, r, given) for i, r in requests.items()])
+
+    def _publication(self, run_id: str, request: RunRequest, options: dict[str, Any]) -> Publication:
+        publisher, values = self.publisher, to_json(request)
+        values["correlation_id"] = request.correlation_id or run_id
+        signature = publisher.app.signature(
+            LAUNCH_TASK, kwargs={"request": values}, queue=LAUNCH_QUEUE, priority=request.priority, immutable=True
+        )
+        message = publisher.renderer.signature(signature, task_id=run_id, **options)
+        return Publication(run_id, message, about_request(values))
+
+    def _submitted(self, run_id: str, request: RunRequest, deadline: float) -> DagLaunchResult:
+        try:
+            return launched(run_id, request, self._wait_for_task(run_id, deadline))
+        except DagyQueueError as exc:
+            return refused(run_id, request.label, exc, request)
+
+    def _wait_for_task(self, run_id: str, deadline: float) -> str:
+        """Wait until ECS has taken a run's task and return its ARN. Raises RunFailed, RunCancelled, ResultTimeout."""
+        pause = _SHORTEST_POLL
+        while True:
+            entry = self.publisher.runs.get(run_id)
+            if entry.task_arn:
+                return entry.task_arn
+            _raise_if_over(entry)
+            if time.monotonic() + pause > deadline:
+                seconds = self.publisher.settings.launch.submit_timeout
+                why = f" (last refusal: {entry.refusal})" if entry.refusal else ""
+                raise ResultTimeout(
+                    f"ECS has not taken run {run_id} within {seconds:g} seconds{why}; it stays queued and will be "
+                    "launched: cancel it if it must not"
+                )
+            time.sleep(pause)
+            pause = min(_LONGEST_POLL, pause * 1.5)
+
+
+def _raise_if_over(entry: RunEntry) -> None:
+    outcome = dict((entry.completion or {}).get("outcome") or {})
+    summary = str(outcome.get("summary") or f"run {entry.run_id} ended without a task")
+    if entry.phase is Phase.CANCELLED:
+        raise RunCancelled(summary)
+    if entry.phase in (Phase.FAILED, Phase.STOPPED):
+        raise RunFailed(summary, outcome)

@@ -1,0 +1,88 @@
+"""The status of a run as plain data, from its ledger entry or its record. ``DagLauncher.get_run_status`` answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from dagy_queue.errors import AwsRefused, RunNotFound
+from dagy_queue.ledger import RunEntry, RunStatus
+from dagy_queue.producer.publisher import Publisher
+from dagy_queue.producer.results import RunStatusReport
+
+if TYPE_CHECKING:
+    from dagy_queue.records.runs import RunRecord
+
+_NO_CREDENTIALS = "NoCredentials"
+
+
+def find_status(publisher: Publisher, run_id: str) -> RunStatusReport | None:
+    """Return a run's status from the ledger, else from its record; None if neither knows it.
+
+    A program without AWS credentials has no records to read: there the ledger alone counts.
+    """
+    try:
+        return report_of_entry(publisher.runs.get(run_id))
+    except RunNotFound:
+        pass
+    from dagy_queue.records.runs import find_run
+
+    try:
+        return report_of_record(find_run(run_id))
+    except AwsRefused as exc:
+        if exc.code == _NO_CREDENTIALS:
+            return None
+        raise
+
+
+def report_of_entry(entry: RunEntry) -> RunStatusReport:
+    """Return what the ledger knows of a run."""
+    return RunStatusReport(
+        run_id=entry.run_id,
+        org_id=entry.org_id,
+        flow_name=entry.flow_name,
+        status=entry.status.value,
+        phase=entry.phase.value,
+        attempt=entry.attempt,
+        correlation_id=entry.correlation_id,
+        batch_id=entry.batch_id,
+        shard=entry.shard,
+        task_arn=entry.task_arn,
+        created_at=_text(entry.created_at),
+        started_at=_text(entry.started_at),
+        completed_at=_text(entry.ended_at),
+        error_message=_error(entry.status, entry.completion),
+    )
+
+
+def report_of_record(record: RunRecord | None) -> RunStatusReport | None:
+    """Return what a record says of a run."""
+    if record is None:
+        return None
+    return RunStatusReport(
+        run_id=record.run_id,
+        org_id=record.org_id,
+        flow_name=record.flow_name,
+        status=record.status,
+        phase=record.phase,
+        attempt=record.attempt,
+        correlation_id=record.correlation_id,
+        batch_id=record.batch_id,
+        shard=record.shard,
+        task_arn=record.task_arn,
+        created_at=_text(record.created_at),
+        started_at=_text(record.started_at),
+        completed_at=_text(record.completed_at),
+        error_message=record.error_message,
+    )
+
+
+def _error(status: RunStatus, completion: Mapping[str, Any] | None) -> str | None:
+    if status in (RunStatus.FAILED, RunStatus.CANCELLED):
+        return str(((completion or {}).get("outcome") or {}).get("summary") or "") or None
+    return None
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

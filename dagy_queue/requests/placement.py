@@ -1,0 +1,189 @@
+"""The fields of a request that say where and how its ECS task runs; every one has a setting of the same meaning.
+
+``requests/models.py`` builds its models on them. Limits are those of the ECS API reference (RunTask,
+AwsVpcConfiguration).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from dagy_queue.requests.capacity import CapacityProvider, check_strategy
+from dagy_queue.requests.definitions import check_template, registrable
+from dagy_queue.requests.overrides import ContainerOverride, check_overrides, check_run_task_kwargs
+from dagy_queue.requests.refusals import allowed
+from dagy_queue.requests.sizes import MAX_EPHEMERAL_GIB, MIN_EPHEMERAL_GIB, size_problem
+from dagy_queue.requests.tags import check_tags
+from dagy_queue.requests.workloads import WORKLOADS
+
+MAX_SUBNETS, MAX_SECURITY_GROUPS = 16, 5
+
+_NAME = r"[A-Za-z0-9_-]{1,255}"
+_CLUSTER = re.compile(rf"({_NAME}|arn:aws[a-z-]*:ecs:[a-z0-9-]+:\d+:cluster/{_NAME})")
+_CONTAINER = re.compile(_NAME)
+_DEFINITION = re.compile(rf"(arn:aws[a-z-]*:ecs:[a-z0-9-]+:\d+:task-definition/)?{_NAME}(:[1-9]\d*)?")
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+_ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d+:role/[\w+=,.@/-]{1,512}", re.ASCII)
+_SUBNET = re.compile(r"subnet-[A-Za-z0-9-]{1,64}")
+_GROUP = re.compile(r"sg-[A-Za-z0-9-]{1,64}")
+_PLATFORM = re.compile(r"LATEST|\d+\.\d+\.\d+")
+_LOG_GROUP = re.compile(r"[A-Za-z0-9_./#-]{1,512}")
+
+
+class PlacementFields(BaseModel):
+    """Where and how the task of a run is run. What is left out is as the dispatcher's settings have it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True)
+
+    cluster: str = Field("", description="ECS cluster, name or ARN")
+    region: str = Field("", description="AWS region of the cluster")
+    launch_type: Literal["FARGATE", "EC2"] | None = Field(None, description="FARGATE or EC2")
+    capacity_provider_strategy: tuple[CapacityProvider, ...] = Field(
+        (), description="capacity providers with weight and base, instead of a launch type"
+    )
+    platform_version: str = Field("", description="Fargate platform version, LATEST or such as 1.4.0")
+    subnets: tuple[str, ...] = Field((), description="awsvpc subnets, up to 16")
+    security_groups: tuple[str, ...] = Field((), description="awsvpc security groups, up to 5")
+    assign_public_ip: bool | None = Field(None, description="give the task a public address")
+    task_definition: str = Field("", description="family, family:revision or ARN of an existing task definition")
+    task_definition_template: dict[str, Any] | None = Field(
+        None, description="a complete task definition in ECS's JSON form, registered when it is first needed"
+    )
+    container_name: str = Field("", description="which container of the task definition does the work")
+    container_overrides: tuple[ContainerOverride, ...] = Field(
+        (), description="command, environment and sizes of containers, by name"
+    )
+    run_task_kwargs: dict[str, Any] = Field(
+        default_factory=dict, description="further parameters of RunTask, laid over all others recursively"
+    )
+    task_execution_role_arn: str = Field("", description="role that pulls the image, writes logs and reads secrets")
+    task_role_arn: str = Field("", description="role of the code inside the container")
+    log_group: str = Field("", description="CloudWatch log group of the container")
+    tags: dict[str, str] = Field(default_factory=dict, description="tags of the task, besides ours")
+    workload_profile: str | None = Field(None, description="a size by name: small, medium, large, xlarge, heavy, max")
+    cpu: int | None = Field(None, description="CPU units, 1024 = 1 vCPU")
+    memory: int | None = Field(None, description="MiB", validate_default=True)
+    ephemeral_storage_gib: int | None = Field(None, description="GiB of /tmp, 21 to 200")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_nothing(cls, values: Any) -> Any:
+        """Take None as "not given", whatever the field: callers pass on what they may not have."""
+        return {k: v for k, v in values.items() if v is not None} if isinstance(values, Mapping) else values
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """CPU units and MiB: as given, or as the workload profile has them; None leaves them to the task definition."""
+        if self.cpu is not None and self.memory is not None:
+            return self.cpu, self.memory
+        if self.workload_profile is not None:
+            workload = WORKLOADS[self.workload_profile]
+            return workload.cpu, workload.memory
+        return None
+
+    @field_validator("cluster", "region", "platform_version", "task_definition", "container_name", "log_group")
+    @classmethod
+    def _check_text(cls, value: str, info: ValidationInfo) -> str:
+        pattern, rule = _TEXTS[str(info.field_name)]
+        if value and not pattern.fullmatch(value):
+            raise allowed(rule)
+        return value
+
+    @field_validator("task_execution_role_arn", "task_role_arn")
+    @classmethod
+    def _check_role(cls, value: str) -> str:
+        if value and not _ROLE.fullmatch(value):
+            raise allowed("the ARN of an IAM role, arn:aws:iam::<account>:role/<name>")
+        return value
+
+    @field_validator("capacity_provider_strategy")
+    @classmethod
+    def _check_strategy(cls, value: tuple[CapacityProvider, ...], info: ValidationInfo) -> tuple[CapacityProvider, ...]:
+        if value and info.data.get("launch_type"):
+            raise allowed("a launch_type or a capacity_provider_strategy, not both")
+        check_strategy(value)
+        return value
+
+    @field_validator("subnets", "security_groups")
+    @classmethod
+    def _check_network(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        pattern, rule, most = _NETWORK[str(info.field_name)]
+        if len(value) > most:
+            raise allowed(f"at most {most}; {len(value)} given")
+        if wrong := [text for text in value if not pattern.fullmatch(text)]:
+            raise allowed(f"{', '.join(map(repr, wrong))}: {rule}")
+        return value
+
+    @field_validator("task_definition_template")
+    @classmethod
+    def _check_template(cls, value: dict[str, Any] | None, info: ValidationInfo) -> dict[str, Any] | None:
+        if value is None:
+            return None
+        if info.data.get("task_definition"):
+            raise allowed("a task_definition or a task_definition_template, not both")
+        document = registrable(value)
+        check_template(document)
+        return document
+
+    @field_validator("container_overrides")
+    @classmethod
+    def _check_overrides(cls, value: tuple[ContainerOverride, ...]) -> tuple[ContainerOverride, ...]:
+        check_overrides(value)
+        return value
+
+    @field_validator("run_task_kwargs")
+    @classmethod
+    def _check_run_task_kwargs(cls, value: dict[str, Any]) -> dict[str, Any]:
+        check_run_task_kwargs(value)
+        return value
+
+    @field_validator("tags")
+    @classmethod
+    def _check_tags(cls, value: dict[str, str]) -> dict[str, str]:
+        check_tags(value)
+        return value
+
+    @field_validator("workload_profile")
+    @classmethod
+    def _check_profile(cls, value: str | None) -> str | None:
+        if value is not None and value not in WORKLOADS:
+            raise allowed(f"one of {', '.join(WORKLOADS)}")
+        return value
+
+    @field_validator("ephemeral_storage_gib")
+    @classmethod
+    def _check_storage(cls, value: int | None) -> int | None:
+        if value is not None and not MIN_EPHEMERAL_GIB <= value <= MAX_EPHEMERAL_GIB:
+            raise allowed(f"{MIN_EPHEMERAL_GIB} to {MAX_EPHEMERAL_GIB} GiB, or leave it out for 20")
+        return value
+
+    @field_validator("memory")
+    @classmethod
+    def _check_size(cls, memory: int | None, info: ValidationInfo) -> int | None:
+        # A validator of the last of the two fields, not of the model: that one runs only if nothing else is wrong.
+        cpu = info.data.get("cpu")
+        if (cpu is None) != (memory is None):
+            raise allowed("give cpu and memory together, or neither")
+        if cpu is None or memory is None or info.data.get("launch_type") == "EC2":
+            return memory  # on EC2 any size goes that the instance has
+        if problem := size_problem(cpu, memory):
+            raise allowed(f"cpu {cpu} with memory {memory}: {problem}")
+        return memory
+
+
+_TEXTS = {
+    "cluster": (_CLUSTER, "the name of a cluster (letters, digits, '-' and '_') or its ARN"),
+    "region": (_REGION, "an AWS region, such as eu-central-1"),
+    "platform_version": (_PLATFORM, "LATEST, or a version such as 1.4.0"),
+    "task_definition": (_DEFINITION, "family, family:revision or ARN of a task definition"),
+    "container_name": (_CONTAINER, "1 to 255 letters, digits, '-' and '_'"),
+    "log_group": (_LOG_GROUP, "1 to 512 letters, digits and _ - / . #"),
+}
+_NETWORK = {
+    "subnets": (_SUBNET, "a subnet's id starts with subnet-", MAX_SUBNETS),
+    "security_groups": (_GROUP, "a security group's id starts with sg-", MAX_SECURITY_GROUPS),
+}
