@@ -1,4 +1,7 @@
-"""The bridge process: several consumers in threads, until SIGTERM. ``dagy-queue bridge`` calls :func:`run_bridge`."""
+"""The bridge process: several consumers and a recorder in threads, until SIGTERM.
+
+``dagy-queue bridge`` calls :func:`run_bridge`.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,20 @@ import structlog
 from dagy_queue.aws.clients import AwsClients
 from dagy_queue.aws.errors import mapped
 from dagy_queue.bridge.consumer import Consumer
+from dagy_queue.bridge.recorder import start_recorder
 from dagy_queue.errors import AwsError
+from dagy_queue.launching.calls import stop_task
 from dagy_queue.ledger import RedisConnection, RunLedger
 from dagy_queue.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+_RECORDER_STOPS = 5.0
+"""Seconds to wait for a write to DynamoDB that is under way; the next bridge does it again."""
+
 
 class Bridge:
-    """The consumers of one process."""
+    """The consumers and the recorder of one process."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -27,6 +35,7 @@ class Bridge:
         self._runs = RunLedger(RedisConnection(settings.redis))
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._recorder: threading.Thread | None = None
 
     def start(self) -> None:
         """Find the queue and start the consumers. Raises an AwsError if there is no such queue."""
@@ -37,6 +46,7 @@ class Bridge:
             thread = threading.Thread(target=consumer.run, args=(self._stopping,), name=f"bridge-{number}", daemon=True)
             thread.start()
             self._threads.append(thread)
+        self._recorder = start_recorder(self._settings, self._runs.connection, self._stopping)
         log.info("bridge_started", queue_url=url, consumers=bridge.consumers)
 
     def stop(self) -> None:
@@ -44,14 +54,13 @@ class Bridge:
         self._stopping.set()
         for thread in self._threads:
             thread.join(self._settings.bridge.wait_seconds + 5)
+        if self._recorder:
+            self._recorder.join(_RECORDER_STOPS)
 
     def _stop_task(self, task_arn: str) -> None:
         """Stop the task of a run that was cancelled while its dispatcher was asking for it."""
         try:
-            with mapped("ecs:StopTask"):
-                self._aws.ecs_control.stop_task(
-                    cluster=self._settings.ecs.cluster, task=task_arn, reason="dagy: cancelled"
-                )
+            stop_task(self._aws, task_arn, "dagy: cancelled")
         except AwsError as exc:
             log.warning("task_not_stopped", task_arn=task_arn, error=str(exc))
 

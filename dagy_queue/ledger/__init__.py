@@ -3,8 +3,9 @@
 from dagy_queue.ledger.admission import AdmissionLedger, Grant, Granted, Released
 from dagy_queue.ledger.batches import BatchLedger, BatchRecord
 from dagy_queue.ledger.connection import RedisConnection
+from dagy_queue.ledger.entries import RunEntry
 from dagy_queue.ledger.phases import Phase, RunStatus
-from dagy_queue.ledger.runs import Cancelled, Continuation, Parked, RunEntry, RunLedger
+from dagy_queue.ledger.runs import Cancelled, Continuation, Parked, RunLedger
 
 __all__ = [
     "AdmissionLedger",

@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 from dagy_queue.errors import RunNotFound
 from dagy_queue.ids import AttemptId
 from dagy_queue.ledger.connection import RedisConnection
+from dagy_queue.ledger.entries import SHARED_FIELDS, RunEntry, milliseconds, read_entry
 from dagy_queue.ledger.phases import Phase, RunStatus
+
+_PUBLISHED_AT_ONCE = 200
 
 
 class Parked(StrEnum):
@@ -60,6 +62,15 @@ class Continuation:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One run to enter, with its message and what is known of it."""
+
+    run_id: str
+    message: Continuation
+    about: Mapping[str, str]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
     """Where a run waits: its pool (cluster and capacity type), its org's lane, and its priority (0 first)."""
@@ -76,32 +87,6 @@ class CeleryState:
     key: str
     value: str
     seconds: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunEntry:
-    """What the ledger knows of a run."""
-
-    run_id: str
-    phase: Phase
-    attempt: int
-    retries: int
-    org_id: str
-    flow_name: str
-    correlation_id: str
-    batch_id: str
-    shard: int | None
-    task_arn: str
-    created_at: datetime
-    changed_at: datetime
-    completion: Mapping[str, Any] | None
-    cancel_reason: str
-    refusal: str
-
-    @property
-    def status(self) -> RunStatus:
-        """The public status."""
-        return self.phase.status
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,6 +127,15 @@ class RunLedger:
         """
         list_key = message.list_key if push else ""
         return bool(self.connection.run("publish", run_id, list_key, message.message, *_flat(about)))
+
+    def publish_all(self, publications: Sequence[Publication]) -> None:
+        """Enter and send several runs, in few round trips; one that the ledger has already is left as it is."""
+        for first in range(0, len(publications), _PUBLISHED_AT_ONCE):
+            calls = [
+                ("publish", (p.run_id, p.message.list_key, p.message.message, *_flat(p.about)))
+                for p in publications[first : first + _PUBLISHED_AT_ONCE]
+            ]
+            self.connection.run_many(calls)
 
     def park(
         self,
@@ -218,10 +212,9 @@ class RunLedger:
                 )
             shared: dict[str, str] = {}
             if batch := fields.get("batch"):
-                names = ("org", "flow", "correlation")
-                values = self.connection.client.hmget(self.connection.key("batch", batch), names)
-                shared = {k: str(v) for k, v in zip(names, values, strict=True) if v}
-        return _entry(run_id, fields, shared)
+                values = self.connection.client.hmget(self.connection.key("batch", batch), SHARED_FIELDS)
+                shared = {k: str(v) for k, v in zip(SHARED_FIELDS, values, strict=True) if v}
+        return read_entry(run_id, fields, shared)
 
     def stopped(self, run_id: str) -> StoppedRun | None:
         """Return what the second pass needs; None unless the run is stopped and waits for it."""
@@ -255,35 +248,7 @@ def _call(observation: Observation) -> tuple[str, Sequence[Any]]:
     run_id, attempt = observation.attempt_id.run_id, observation.attempt_id.attempt
     if observation.completion is not None:
         text = json.dumps(observation.completion, separators=(",", ":"))
-        return "complete", (run_id, attempt, observation.version, text, observation.task_arn)
+        started = milliseconds(observation.completion.get("startedAt")) or ""
+        return "complete", (run_id, attempt, observation.version, text, observation.task_arn, started)
     phase = observation.phase or ""
     return "observe", (run_id, attempt, observation.version, phase, observation.task_arn)
-
-
-def _entry(run_id: str, fields: Mapping[str, str], shared: Mapping[str, str]) -> RunEntry:
-    shard = fields.get("shard")
-    correlation = fields.get("correlation", "")
-    if not correlation and shared.get("correlation"):
-        correlation = f"{shared['correlation']}:{shard}"
-    completion = fields.get("completion")
-    return RunEntry(
-        run_id=run_id,
-        phase=Phase(fields["phase"]),
-        attempt=int(fields.get("attempt", 0)),
-        retries=int(fields.get("retries", 0)),
-        org_id=fields.get("org") or shared.get("org", ""),
-        flow_name=fields.get("flow") or shared.get("flow", ""),
-        correlation_id=correlation,
-        batch_id=fields.get("batch", ""),
-        shard=int(shard) if shard is not None else None,
-        task_arn=fields.get("arn", ""),
-        created_at=_time(fields["created"]),
-        changed_at=_time(fields["at"]),
-        completion=json.loads(completion) if completion else None,
-        cancel_reason=fields.get("cancel", ""),
-        refusal=fields.get("refusal", ""),
-    )
-
-
-def _time(milliseconds: str) -> datetime:
-    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)

@@ -32,6 +32,11 @@ local function count(batch, phase, by)
   if batch and phase then redis.call('HINCRBY', batch_key(batch) .. ':counts', phase, by) end
 end
 
+-- A change of phase, for the recorder. Nothing is noted where no recorder has opened the history (NOMKSTREAM).
+local function note(id, phase)
+  redis.call('XADD', P .. ':history', 'NOMKSTREAM', 'MAXLEN', '~', 1000000, '*', 'run', id, 'phase', phase)
+end
+
 local function set_phase(id, phase)
   local key = run_key(id)
   local before = redis.call('HMGET', key, 'phase', 'batch')
@@ -39,6 +44,7 @@ local function set_phase(id, phase)
   redis.call('HSET', key, 'phase', phase, 'at', now_ms())
   count(before[2], before[1], -1)
   count(before[2], phase, 1)
+  note(id, phase)
 end
 
 -- Lanes are ordered by priority (0 first, as on Celery's Redis transport), then by arrival; 'front' goes before its equals.

@@ -1,5 +1,6 @@
 -- End an attempt and resume its parked task. ARGV: run id, attempt, version (0 = not from an event), completion,
--- task ARN ('' = none). Returns 'resumed', 'unknown' or 'stale'.
+-- task ARN ('' = none), when its container started ('' = not known; it counts where the run was never seen running).
+-- Returns 'resumed', 'unknown' or 'stale'.
 local id, attempt, version, arn = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[5]
 local key = run_key(id)
 local found = redis.call('HMGET', key, 'phase', 'attempt', 'arn')
@@ -9,6 +10,7 @@ if arn ~= '' then
   if found[3] and found[3] ~= arn then return 'stale' end
   redis.call('HSET', key, 'arn', arn)
 end
+if ARGV[6] ~= '' then redis.call('HSETNX', key, 'started', ARGV[6]) end
 if version > 0 then redis.call('HSET', key, 'version', version) end
 stop(id, ARGV[4])
 return 'resumed'

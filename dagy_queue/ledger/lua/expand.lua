@@ -15,6 +15,7 @@ for i = 1, entered do
     first + i - 1)
   if delta ~= '' then redis.call('HSET', run_key(id), 'delta', delta) end
   redis.call('ZADD', lane, base + seq + i, id)
+  note(id, 'HELD')
 end
 count(batch, 'HELD', entered)
 redis.call('ZADD', rotation_key(shared[2]), 'NX', redis.call('INCR', P .. ':turn'), shared[3])

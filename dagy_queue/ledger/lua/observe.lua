@@ -12,4 +12,5 @@ redis.call('HSET', key, 'version', version, 'arn', arn)
 -- The task exists, whatever became of the dispatcher that asked for it.
 if found[1] == 'SUBMITTING' or found[1] == 'HELD' then leave_queues(id) end
 if phase ~= '' then set_phase(id, phase) end
+if phase == 'RUNNING' then redis.call('HSETNX', key, 'started', now_ms()) end
 return (found[5] and not found[4]) and 'cancel' or 'applied'

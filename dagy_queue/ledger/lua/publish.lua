@@ -7,5 +7,6 @@ local now = now_ms()
 redis.call('HSET', key, 'phase', 'QUEUED', 'attempt', 1, 'created', now, 'at', now, 'published', message)
 for i = 4, #ARGV, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
 redis.call('ZADD', P .. ':published', now, id)
+note(id, 'QUEUED')
 if list ~= '' then redis.call('LPUSH', list, message) end
 return 1

@@ -1,0 +1,94 @@
+"""What the ledger knows of a run, as a value, and reading it from the fields of the run's hash.
+
+``ledger/runs.py`` reads one for callers who ask for it, ``ledger/history.py`` many for the record.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from dagy_queue.ledger.phases import Phase, RunStatus
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunEntry:
+    """What the ledger knows of a run."""
+
+    run_id: str
+    phase: Phase
+    attempt: int
+    retries: int
+    org_id: str
+    flow_name: str
+    correlation_id: str
+    batch_id: str
+    shard: int | None
+    task_arn: str
+    created_at: datetime
+    changed_at: datetime
+    started_at: datetime | None
+    """When a container of the run, of whichever attempt, was first seen running."""
+    ended_at: datetime | None
+    """When the run got its result."""
+    completion: Mapping[str, Any] | None
+    cancel_reason: str
+    refusal: str
+
+    @property
+    def status(self) -> RunStatus:
+        """The public status."""
+        return self.phase.status
+
+
+ENTRY_FIELDS = (
+    *("phase", "attempt", "retries", "org", "flow", "correlation", "batch", "shard", "arn"),
+    *("created", "at", "started", "ended", "completion", "cancel", "refusal"),
+)
+"""The fields of a run's hash that :func:`read_entry` looks at."""
+
+SHARED_FIELDS = ("org", "flow", "correlation")
+"""The fields of a batch's hash that stand for its shards as well."""
+
+
+def read_entry(run_id: str, fields: Mapping[str, str], shared: Mapping[str, str]) -> RunEntry:
+    """Read a run from the fields of its hash and, for a shard, those that it shares with its batch."""
+    shard = fields.get("shard")
+    correlation = fields.get("correlation", "")
+    if not correlation and shared.get("correlation"):
+        correlation = f"{shared['correlation']}:{shard}"
+    completion = fields.get("completion")
+    return RunEntry(
+        run_id=run_id,
+        phase=Phase(fields["phase"]),
+        attempt=int(fields.get("attempt", 0)),
+        retries=int(fields.get("retries", 0)),
+        org_id=fields.get("org") or shared.get("org", ""),
+        flow_name=fields.get("flow") or shared.get("flow", ""),
+        correlation_id=correlation,
+        batch_id=fields.get("batch", ""),
+        shard=int(shard) if shard is not None else None,
+        task_arn=fields.get("arn", ""),
+        created_at=_time(fields["created"]),
+        changed_at=_time(fields["at"]),
+        started_at=_time(fields["started"]) if "started" in fields else None,
+        ended_at=_time(fields["ended"]) if "ended" in fields else None,
+        completion=json.loads(completion) if completion else None,
+        cancel_reason=fields.get("cancel", ""),
+        refusal=fields.get("refusal", ""),
+    )
+
+
+def milliseconds(iso_time: Any) -> int | None:
+    """Return a time of ECS as the ledger keeps it; None for what is no time."""
+    try:
+        return int(datetime.fromisoformat(iso_time).timestamp() * 1000)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromtimestamp(int(text) / 1000, UTC)
