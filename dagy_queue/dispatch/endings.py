@@ -41,6 +41,18 @@ def no_more_tries(error: DagyQueueError, most: int | None) -> Outcome:
     )
 
 
+def timed_out(outcome: Outcome | None = None) -> Outcome:
+    """The run's ``timeout`` is over; ``outcome`` is how its stopped container ended."""
+    return Outcome(
+        kind=Kind.TIMED_OUT,
+        summary="the run did not end within its timeout",
+        detail=outcome.summary if outcome else "it waited for its next attempt",
+        resolution="launch it with a longer `timeout`, or find out from its log what took so long",
+        exit_code=outcome.exit_code if outcome else None,
+        task_arn=outcome.task_arn if outcome else "",
+    )
+
+
 def expired() -> Outcome:
     """Celery's ``expires`` passed in the admission queue."""
     return Outcome(

@@ -50,6 +50,13 @@ class Launcher:
         """Ask ECS to stop a task. Raises an AwsError."""
         stop_task(self._services.aws, task_arn, reason)
 
+    def stop_late(self, task_arn: str) -> None:
+        """Stop the task of a run whose timeout is over; the ledger has it stopped again until it has ended."""
+        try:
+            self.stop(task_arn, "dagy: the run's timeout is over")
+        except AwsError as exc:
+            log.warning("task_not_stopped", task_arn=task_arn, error=str(exc))
+
     def _launch(self, grant: Grant) -> None:
         if grant.expired:
             self._end(grant.attempt_id, expired())

@@ -13,6 +13,7 @@ from celery import Task
 from celery.exceptions import Ignore
 
 from dagy.contract import ContractError, ErrorReport, ReportStatus, RunReport
+from dagy_queue.dispatch.endings import timed_out
 from dagy_queue.dispatch.retries import retry_delay
 from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import AwsError, AwsRefused, Problem, RequestInvalid, RunFailed
@@ -66,6 +67,7 @@ def park(services: Services, task: Task, request: Mapping[str, Any]) -> None:
         expires_in=_seconds_left(task.request.expires),
         state=_state(services, task),
         about=about_request(kept),
+        timeout=checked.timeout,
     )
     if found is Parked.CANCELLED:
         raise Revoked("cancelled before it was launched")
@@ -101,7 +103,8 @@ def conclude(services: Services, task: Task, attempt: int) -> Any:
     if stopped is None or stopped.attempt_id.attempt != attempt:
         raise Ignore
     outcome = Outcome.from_dict(stopped.completion["outcome"])
-    if not outcome.succeeded and (stopped.cancel_reason or outcome.kind is Kind.CANCELLED):
+    was_stopped = outcome.kind is Kind.CANCELLED and not stopped.is_late
+    if not outcome.succeeded and (stopped.cancel_reason or was_stopped):
         raise Revoked(stopped.cancel_reason or outcome.summary)
     request = services.requests.read(stopped.attempt_id.run_id, stopped.request, stopped.batch_id, stopped.shard)
     report = _report(services, stopped, request, outcome)
@@ -113,6 +116,8 @@ def conclude(services: Services, task: Task, attempt: int) -> Any:
         outcome = _without_report(outcome, report)
     if stopped.cancel_reason:
         raise Revoked(stopped.cancel_reason)
+    if stopped.is_late:
+        raise _failure(timed_out(outcome), None)
     if isinstance(request, LaunchRequest):
         outcome = explain_worker_exit(outcome)
     failure = _failure(outcome, report)

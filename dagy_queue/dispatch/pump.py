@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
+from dagy_queue.dispatch.endings import timed_out
 from dagy_queue.dispatch.launcher import Launcher
 from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import RedisUnavailable
@@ -20,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 _MOST_AT_ONCE = 100
 _AFTER_REDIS_FAILED = 1.0
+_TOO_LATE = {"outcome": timed_out().to_dict()}
 
 
 class Pump:
@@ -66,12 +68,14 @@ class Pump:
         granted = Granted((), None, more=False)
         try:
             if not self._stopping.is_set():
-                granted = self._admission.lease(slots, self._settings.lease_seconds)
+                granted = self._admission.lease(slots, self._settings.lease_seconds, _TOO_LATE)
         finally:
             for _ in range(slots - len(granted.grants)):
                 self._free.release()
         for grant in granted.grants:
             self._executor.submit(self._launch, grant)
+        for task_arn in granted.late_tasks:
+            self._executor.submit(self._launcher.stop_late, task_arn)
         if not granted.more and not self._stopping.is_set():
             wait = self._settings.idle_wait_seconds
             self._admission.wait(wait if granted.next_due is None else min(wait, granted.next_due))

@@ -40,6 +40,8 @@ class Granted:
     """Seconds until a delay or a lease runs out; None if none is set."""
     more: bool
     """More runs are waiting than were granted."""
+    late_tasks: tuple[str, ...] = ()
+    """ARNs of tasks to stop: the timeouts of their runs are over."""
 
 
 class Noted(StrEnum):
@@ -47,6 +49,7 @@ class Noted(StrEnum):
 
     NOTED = "noted"
     CANCEL = "cancel"
+    LATE = "late"
     STALE = "stale"
 
 
@@ -66,10 +69,15 @@ class AdmissionLedger:
         self.connection = connection
         self._own_wake = connection.key("wake", new_id())
 
-    def lease(self, most: int, lease_seconds: float) -> Granted:
-        """Take up to ``most`` runs, in rotation over the orgs; each is ours for ``lease_seconds``."""
-        grants, next_due, more = self.connection.run("lease", most, int(lease_seconds * 1000))
-        return Granted(tuple(_grant(*g) for g in grants), None if next_due < 0 else next_due / 1000, bool(more))
+    def lease(self, most: int, lease_seconds: float, too_late: Mapping[str, Any] | None = None) -> Granted:
+        """Take up to ``most`` runs, in rotation over the orgs; each is ours for ``lease_seconds``.
+
+        ``too_late`` is the completion of runs whose timeout is over while they wait.
+        """
+        args = (most, int(lease_seconds * 1000), json.dumps(too_late or {}))
+        grants, next_due, more, late_tasks = self.connection.run("lease", *args)
+        due = None if next_due < 0 else next_due / 1000
+        return Granted(tuple(_grant(*g) for g in grants), due, bool(more), tuple(late_tasks))
 
     def wait(self, seconds: float) -> None:
         """Block until there is something to lease, somebody calls :meth:`interrupt`, or ``seconds`` have passed."""

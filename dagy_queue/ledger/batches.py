@@ -59,8 +59,8 @@ class BatchLedger:
         args = (batch_id, message.list_key, message.message, len(chunks), *chunks, *flat)
         return bool(self.connection.run("publish_batch", *args))
 
-    def prepare(self, batch_id: str, template: Continuation, place: Place) -> None:
-        """Store what all shards share: the template of their continuation and their place in the queue."""
+    def prepare(self, batch_id: str, template: Continuation, place: Place, timeout: float | None = None) -> None:
+        """Store what all shards share: the template of their continuation, their place in the queue, their timeout."""
         fields = {
             "template": template.message,
             "queue": template.list_key,
@@ -68,6 +68,8 @@ class BatchLedger:
             "org": place.org,
             "priority": str(place.priority),
         }
+        if timeout is not None:
+            fields["timeout"] = str(int(timeout * 1000))
         with self.connection.errors():
             self.connection.client.hset(self._key(batch_id), mapping=fields)  # type: ignore[arg-type]
 

@@ -140,7 +140,7 @@ class DagLauncher:
         shared: Mapping[str, Any] | None = None,
     ) -> Asked:
         """Build a request; what is wrong with it stays with it."""
-        own_id = run_id or new_id()
+        own_id = new_id() if run_id is None else run_id
         try:
             return Asked(_checked_id(own_id), self.builder.build(request, fields, shared or {}))
         except DagyQueueError as exc:

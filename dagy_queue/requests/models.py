@@ -47,6 +47,9 @@ class RunRequest(PlacementFields):
     metadata: dict[str, Any] = Field(default_factory=dict, description="yours; kept with the run, not sent")
     max_retries: int = Field(0, ge=0, le=100, description="attempts after a failure of the code itself")
     retry_delay: Seconds = Field(10.0, ge=0, le=86_400, description="seconds before the first retry; doubles each time")
+    timeout: Seconds | None = Field(
+        None, gt=0, le=14 * 86_400, description="seconds from the first task to the end, retries included"
+    )
     priority: int = Field(0, ge=0, le=9, description="0 goes first, as on Celery's Redis transport")
 
     @property

@@ -11,7 +11,6 @@ from dagy_queue.dispatch import expansion
 from dagy_queue.dispatch.services import Services
 from dagy_queue.local.redis_server import RedisServer
 from dagy_queue.messaging.app import make_app
-from dagy_queue.producer.publisher import Publisher
 from scripts.benchmarks.figures import Figure, measured
 
 SHARDS = 10_000
@@ -30,11 +29,11 @@ def run() -> Iterator[Figure]:
 
 def _measure(url: str) -> Iterator[Figure]:
     settings = load_settings(redis={"url": url})
-    publisher = Publisher.build(settings)
+    launcher = DagLauncher(settings)
     shards = [{"month": n} for n in range(SHARDS)]
-    fan_out(flow_name="f", org_id="bench", shards=shards[:10], publisher=publisher)
+    fan_out(flow_name="f", org_id="bench", shards=shards[:10], launcher=launcher)
     with measured() as caller:
-        batch = fan_out(flow_name="f", org_id="bench", shards=shards, publisher=publisher)
+        batch = fan_out(flow_name="f", org_id="bench", shards=shards, launcher=launcher)
     yield Figure(f"enqueue a batch of {SHARDS:,} shards", f"{caller.seconds * 1000:.0f} ms in the caller", "50 ms")
 
     with measured() as plain:
@@ -53,11 +52,10 @@ def _measure(url: str) -> Iterator[Figure]:
     yield Figure("expansion into the ledger", f"{SHARDS / expand.seconds:,.0f} shards/s", "20,000 shards/s")
     yield Figure("memory of an expanded shard (the spec's share freed)", f"{used / SHARDS:.0f} bytes", "2,500 bytes")
 
-    launcher = DagLauncher(settings)
-    launcher.launch(flow_name="f", org_id="bench")
+    launcher.enqueue(flow_name="f", org_id="bench")
     with measured() as singles:
         for _ in range(LAUNCHES):
-            launcher.launch(flow_name="f", org_id="bench")
+            launcher.enqueue(flow_name="f", org_id="bench")
     yield Figure("single launches, one after the other", f"{LAUNCHES / singles.seconds:,.0f}/s")
 
 

@@ -119,7 +119,7 @@ def test_the_same_run_id_launches_once() -> None:
 def test_without_redis_a_launch_says_so_at_once() -> None:
     settings = load_settings(redis={"url": f"redis://:secret@127.0.0.1:{free_port()}/0", "socket_timeout": 1})
     with pytest.raises(RedisUnavailable, match="is it running") as caught:
-        DagLauncher(settings).launch(flow_name="echo", org_id=ORG)
+        DagLauncher(settings).enqueue(flow_name="echo", org_id=ORG)
     assert "secret" not in str(caught.value)
 
 
@@ -136,7 +136,7 @@ def test_without_aws_a_run_fails_when_its_start_timeout_is_over(flows: LocalStac
             "DAGY_QUEUE__DISPATCH__THROTTLE_DELAY": "0.1",
         },
     )
-    run = DagLauncher(flows.settings(redis={"url": url})).launch(flow_name="echo", org_id=ORG)
+    run = DagLauncher(flows.settings(redis={"url": url})).enqueue(flow_name="echo", org_id=ORG)
     with pytest.raises(RunFailed, match=r"could not be launched within 0.5 seconds.*AWS_ENDPOINT_URL"):
         run.get(timeout=90)
     flows.end("without-aws")

@@ -81,7 +81,7 @@ def kill(child: Child) -> None:
 def test_a_dispatcher_killed_between_lease_and_runtasks_answer_leaves_one_task(scene: Scene) -> None:
     scene.fault(hold=True)
     first = scene.dispatcher()
-    run = scene.launcher.launch(STUB)
+    run = scene.launcher.enqueue(STUB)
     eventually(lambda: scene.tasks_of(run), "ECS has created the task")
     assert run.entry().phase is Phase.SUBMITTING
     kill(first)
@@ -97,7 +97,7 @@ def test_a_dispatcher_killed_between_lease_and_runtasks_answer_leaves_one_task(s
 def test_a_dispatcher_killed_before_its_call_arrives_is_replaced(scene: Scene) -> None:
     scene.fault(delay_before=600.0, delay_before_next=1)
     first = scene.dispatcher()
-    run = scene.launcher.launch(STUB)
+    run = scene.launcher.enqueue(STUB)
     eventually(lambda: scene.stack.admin("stats")["calls"].get("RunTask"), "the call is under way")
     assert scene.tasks_of(run) == []
     kill(first)
@@ -110,7 +110,7 @@ def test_a_dispatcher_killed_before_its_call_arrives_is_replaced(scene: Scene) -
 def test_the_end_of_a_task_resumes_a_run_whose_dispatcher_never_noted_its_arn(scene: Scene) -> None:
     scene.fault(hold=True)
     first = scene.dispatcher()
-    run = scene.launcher.launch(STUB)
+    run = scene.launcher.enqueue(STUB)
     eventually(lambda: scene.tasks_of(run), "ECS has created the task")
     kill(first)
     scene.bridge()
@@ -126,7 +126,7 @@ def test_an_answer_that_is_lost_is_asked_for_again_under_the_same_token(scene: S
     scene.fault(drop_answer_next=2)
     scene.dispatcher()
     scene.bridge()
-    run = scene.launcher.launch(STUB)
+    run = scene.launcher.enqueue(STUB)
     result = run.get(timeout=TIMEOUT)
     assert scene.tasks_of(run) == [result["task_arn"]]
     assert run.entry().attempt == 1
@@ -137,7 +137,7 @@ def test_a_refused_call_is_repeated_without_a_new_attempt(scene: Scene, fault: s
     scene.fault(**{fault: 2})
     scene.dispatcher()
     scene.bridge()
-    run = scene.launcher.launch(STUB)
+    run = scene.launcher.enqueue(STUB)
     run.get(timeout=TIMEOUT)
     assert (run.entry().attempt, run.entry().retries) == (1, 0)
 
@@ -146,7 +146,7 @@ def test_a_launch_without_capacity_is_repeated_under_a_new_token_and_costs_no_re
     scene.fault(capacity_next=2)
     scene.dispatcher()
     scene.bridge()
-    run = scene.launcher.launch(STUB)
+    run = scene.launcher.enqueue(STUB)
     run.get(timeout=TIMEOUT)
     assert (run.entry().attempt, run.entry().retries) == (3, 0)
 
@@ -154,7 +154,7 @@ def test_a_launch_without_capacity_is_repeated_under_a_new_token_and_costs_no_re
 def test_a_task_that_never_starts_fails_its_run_with_the_reason(scene: Scene) -> None:
     scene.dispatcher()
     scene.bridge()
-    run = scene.launcher.launch(ContainerRequest(org_id="acme", image="registry.example/no/such:image"))
+    run = scene.launcher.enqueue(ContainerRequest(org_id="acme", image="registry.example/no/such:image"))
     with pytest.raises(RunFailed, match="CannotPullContainerError") as caught:
         run.get(timeout=TIMEOUT)
     assert caught.value.outcome["kind"] == "start_failed"
@@ -164,7 +164,7 @@ def test_a_task_that_never_starts_fails_its_run_with_the_reason(scene: Scene) ->
 def test_a_container_that_exits_with_another_code_fails_its_run(scene: Scene) -> None:
     scene.dispatcher()
     scene.bridge()
-    run = scene.launcher.launch(STUB.model_copy(update={"command": ("0", "3")}))
+    run = scene.launcher.enqueue(STUB.model_copy(update={"command": ("0", "3")}))
     with pytest.raises(RunFailed, match="exit code 3"):
         run.get(timeout=TIMEOUT)
     assert run.outcome().exit_code == 3
@@ -172,7 +172,7 @@ def test_a_container_that_exits_with_another_code_fails_its_run(scene: Scene) ->
 
 def test_a_bridge_that_dies_before_it_deletes_resumes_nothing_twice(scene: Scene) -> None:
     scene.dispatcher()
-    run = scene.launcher.launch(STUB)
+    run = scene.launcher.enqueue(STUB)
     settings = scene.stack.settings(bridge={"wait_seconds": 1, "visibility_timeout": 1})
     runs = RunLedger(RedisConnection(settings.redis))
 
@@ -207,7 +207,7 @@ def is_empty(scene: Scene, queue_url: str) -> bool:
 
 
 def test_a_run_cancelled_while_no_dispatcher_listens_is_never_launched(scene: Scene) -> None:
-    run = scene.launcher.launch(STUB)
+    run = scene.launcher.enqueue(STUB)
     run.cancel()
     scene.dispatcher()
     with pytest.raises(RunCancelled):
@@ -218,10 +218,10 @@ def test_a_run_cancelled_while_no_dispatcher_listens_is_never_launched(scene: Sc
 def test_parked_runs_hold_no_thread_of_their_dispatcher(scene: Scene) -> None:
     scene.dispatcher(DAGY_QUEUE__DISPATCH__CONCURRENCY="1")
     scene.bridge()
-    parked = [scene.launcher.launch(STUB.model_copy(update={"command": ("3600", "0")})) for _ in range(50)]
+    parked = [scene.launcher.enqueue(STUB.model_copy(update={"command": ("3600", "0")})) for _ in range(50)]
     for run in parked:
         until_phase(run, Phase.RUNNING)
-    assert scene.launcher.launch(STUB).get(timeout=TIMEOUT)["exit_code"] == 0
+    assert scene.launcher.enqueue(STUB).get(timeout=TIMEOUT)["exit_code"] == 0
     for run in parked:
         run.cancel()
     for run in parked:

@@ -13,12 +13,14 @@ from dagy_queue import (
     BatchHandle,
     BatchNotFound,
     ContainerRequest,
+    DagLauncher,
     Phase,
     RequestInvalid,
     ResultTimeout,
     RunFailed,
     RunStatus,
     fan_out,
+    load_settings,
 )
 from dagy_queue.ids import new_id, shard_id
 from dagy_queue.local.stack import LocalStack
@@ -103,13 +105,8 @@ def test_a_batch_is_found_by_its_id_and_launched_once(flows: LocalStack) -> None
 
 
 def test_one_message_is_sent_however_many_shards_there_are(connection: Any) -> None:
-    from dagy_queue.messaging.app import make_app
-    from dagy_queue.producer.publisher import Publisher
-    from dagy_queue.settings import load_settings
-
-    config = load_settings(redis={"url": connection.settings.url})
-    publisher = Publisher.build(config, make_app(config))
-    fan_out(flow_name="echo", org_id=ORG, shards=({"value": n} for n in range(10_000)), publisher=publisher)
+    launcher = DagLauncher(load_settings(redis={"url": connection.settings.url}))
+    fan_out(flow_name="echo", org_id=ORG, shards=({"value": n} for n in range(10_000)), launcher=launcher)
     client = redis.Redis.from_url(connection.settings.url)
     assert client.llen("dagy.fanout") == 1
 

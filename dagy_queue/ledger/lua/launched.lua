@@ -1,9 +1,9 @@
 -- Note the ECS task of an attempt. ARGV: run id, attempt, task ARN.
--- Returns 'noted', or the caller must stop the task: 'cancel' (the run was cancelled), 'stale' (it is over, or beyond
+-- Returns 'noted', or the caller must stop the task: 'cancel' (the run was cancelled), 'late' (its timeout is over), 'stale' (it is over, or beyond
 -- this attempt).
 local id, attempt, arn = ARGV[1], ARGV[2], ARGV[3]
 local key = run_key(id)
-local found = redis.call('HMGET', key, 'phase', 'attempt', 'cancel')
+local found = redis.call('HMGET', key, 'phase', 'attempt', 'cancel', 'late')
 if found[2] ~= attempt then return 'stale' end
 if TERMINAL[found[1]] or found[1] == 'STOPPED' then
   -- Over already: because this task ended, or without it, and then it must not go on.
@@ -14,4 +14,5 @@ if found[1] == 'SUBMITTING' or found[1] == 'HELD' then
   leave_queues(id)
   set_phase(id, 'SUBMITTED')
 end
-return found[3] and 'cancel' or 'noted'
+start_clock(id)
+return found[3] and 'cancel' or found[4] and 'late' or 'noted'

@@ -1,7 +1,9 @@
--- Grant runs to a pump. ARGV: how many at most, lease in milliseconds.
--- Returns {grants, milliseconds until something falls due (-1 = nothing will), 1 if more is waiting}; a grant is
--- {id, attempt, retries, request, batch, shard, refusals, 1 if it expired while waiting}.
-local most, lease = tonumber(ARGV[1]), tonumber(ARGV[2])
+-- Grant runs to a pump. ARGV: how many at most, lease in milliseconds, completion of a run whose timeout is over while
+-- it waits. Returns {grants, milliseconds until something falls due (-1 = nothing will), 1 if more is waiting, task ARNs
+-- of runs whose timeout is over}; a grant is {id, attempt, retries, request, batch, shard, refusals, 1 if it expired
+-- while waiting}.
+local most, lease, too_late = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+local STOP_AGAIN_MS = 30000
 local now = now_ms()
 
 -- Leases of dispatchers that died: back to the front of their lanes, same attempt, same client token.
@@ -21,6 +23,26 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. ':delayed', '-inf', now, 'L
   elseif WAITING[phase] then
     set_phase(id, 'HELD')
     enter_lane(id, false)
+  end
+end
+
+-- Runs whose timeout is over end here, or their tasks are stopped: again and again, until ECS says that they have ended.
+local stops = {}
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. ':deadlines', '-inf', now, 'LIMIT', 0, 100)) do
+  local key = run_key(id)
+  local run = redis.call('HMGET', key, 'phase', 'arn')
+  if WAITING[run[1]] then
+    redis.call('HSET', key, 'late', 1)
+    redis.call('ZREM', P .. ':deadlines', id)
+    stop(id, too_late)
+  elseif IN_FLIGHT[run[1]] then
+    redis.call('HSET', key, 'late', 1)
+    redis.call('ZADD', P .. ':deadlines', now + STOP_AGAIN_MS, id)
+    if run[2] then stops[#stops + 1] = run[2] end
+  elseif run[1] == 'STOPPED' then
+    redis.call('ZADD', P .. ':deadlines', now + STOP_AGAIN_MS, id)
+  else
+    redis.call('ZREM', P .. ':deadlines', id)
   end
 end
 
@@ -62,11 +84,11 @@ end
 if more == 1 then wake() end
 
 local next_due = -1
-for _, set in ipairs({ ':leases', ':delayed' }) do
+for _, set in ipairs({ ':leases', ':delayed', ':deadlines' }) do
   local first = redis.call('ZRANGE', P .. set, 0, 0, 'WITHSCORES')
   if first[2] then
     local wait = math.max(0, tonumber(first[2]) - now)
     if next_due < 0 or wait < next_due then next_due = wait end
   end
 end
-return { grants, next_due, more }
+return { grants, next_due, more, stops }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from kombu import pools
@@ -11,8 +13,22 @@ from dagy_queue.ledger import RedisConnection
 from dagy_queue.local.redis_server import RedisServer
 from dagy_queue.messaging import publication
 from dagy_queue.messaging.app import default_app
+from dagy_queue.producer.building import RequestBuilder, builder_of, default_builder
 from dagy_queue.producer.publisher import Publisher, default_publisher
 from dagy_queue.settings import load_settings, settings
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """What a fan-out takes from a DagLauncher, on a publisher that the tests share."""
+
+    publisher: Publisher
+    builder: RequestBuilder
+
+
+def on(publisher: Publisher, **levels: Any) -> Launcher:
+    """Return a launcher on a publisher; ``levels`` are those of ``builder_of``."""
+    return Launcher(publisher, builder_of(publisher.settings, **levels))
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +49,7 @@ def publisher(publisher_of_session: Publisher, connection: RedisConnection) -> P
 @pytest.fixture
 def process(monkeypatch: pytest.MonkeyPatch, publisher: Publisher) -> Iterator[Publisher]:
     """A process whose settings name the test's Redis, and its default publisher."""
-    caches = (settings, default_app, publication._parts, default_publisher)
+    caches = (settings, default_app, publication._parts, default_publisher, default_builder)
     monkeypatch.setenv("DAGY_REDIS_URL", publisher.settings.redis.url)
     for cache in caches:
         cache.cache_clear()

@@ -24,6 +24,7 @@ from dagy_queue.producer.publisher import Publisher
 from dagy_queue.requests import LaunchRequest
 from dagy_queue.settings import load_settings
 from tests.unit.messaging.conftest import raw
+from tests.unit.producer.conftest import on
 from tests.unit.strategies import unhurried
 
 # Celery 5.7's Redis backend calls what redis-py 8 deprecates.
@@ -38,7 +39,7 @@ def nothing_was_sent(connection: RedisConnection) -> bool:
 
 
 def test_a_batch_is_one_message_whatever_its_size(publisher: Publisher, connection: RedisConnection) -> None:
-    handle = fan_out(**FLOW, shards=({"n": n} for n in range(2000)), publisher=publisher)
+    handle = fan_out(**FLOW, shards=({"n": n} for n in range(2000)), launcher=on(publisher))
     headers = raw(connection, FAN_OUT_QUEUE)["headers"]
     assert (headers["task"], headers["id"]) == (FAN_OUT_TASK, handle.batch_id)
     assert len(handle) == 2000
@@ -46,31 +47,31 @@ def test_a_batch_is_one_message_whatever_its_size(publisher: Publisher, connecti
 
 def test_the_ledger_knows_what_each_shard_is_about(publisher: Publisher) -> None:
     shards: list[dict[str, Any]] = [{"n": n} if n % 3 else {} for n in range(1234)]
-    handle = fan_out(**FLOW, shards=shards, publisher=publisher)
+    handle = fan_out(**FLOW, shards=shards, launcher=on(publisher))
     kept = [delta for chunk in publisher.batches.spec_chunks(handle.batch_id, 0) for delta in chunk]
     assert [delta.get("parameters", {}) for delta in kept] == shards
 
 
 def test_the_ledger_knows_what_all_shards_share(publisher: Publisher) -> None:
-    handle = fan_out(LaunchRequest(**FLOW, correlation_id="trace"), [{}], publisher=publisher)
+    handle = fan_out(LaunchRequest(**FLOW, correlation_id="trace"), [{}], launcher=on(publisher))
     record = publisher.batches.get(handle.batch_id)
     assert record.request == {"kind": "flow", **FLOW, "correlation_id": "trace"}
     assert (record.correlation_id, record.callback_id) == ("trace", callback_id(handle.batch_id))
 
 
 def test_without_a_correlation_id_the_batchs_own_is_taken(publisher: Publisher) -> None:
-    handle = fan_out(**FLOW, shards=[{}], publisher=publisher)
+    handle = fan_out(**FLOW, shards=[{}], launcher=on(publisher))
     assert publisher.batches.get(handle.batch_id).correlation_id == handle.batch_id
 
 
 def test_without_a_callback_the_results_are_collected(publisher: Publisher) -> None:
-    handle = fan_out(**FLOW, shards=[{}], publisher=publisher)
+    handle = fan_out(**FLOW, shards=[{}], launcher=on(publisher))
     assert publisher.batches.get(handle.batch_id).callback["task"] == COLLECT_TASK
 
 
 def test_a_callback_is_kept_under_the_id_of_the_batchs_result(publisher: Publisher) -> None:
     callback = Signature("app.total", kwargs={"unit": "EUR"}, options={"queue": "app"})
-    handle = fan_out(**FLOW, shards=[{}], callback=callback, publisher=publisher)
+    handle = fan_out(**FLOW, shards=[{}], callback=callback, launcher=on(publisher))
     kept = publisher.batches.get(handle.batch_id).callback
     assert (kept["task"], kept["kwargs"], kept["options"]["queue"]) == ("app.total", {"unit": "EUR"}, "app")
     assert kept["options"]["task_id"] == handle.result.id == callback_id(handle.batch_id)
@@ -78,36 +79,36 @@ def test_a_callback_is_kept_under_the_id_of_the_batchs_result(publisher: Publish
 
 def test_the_callers_callback_is_left_as_it_is(publisher: Publisher) -> None:
     callback = Signature("app.total")
-    fan_out(**FLOW, shards=[{}], callback=callback, publisher=publisher)
+    fan_out(**FLOW, shards=[{}], callback=callback, launcher=on(publisher))
     assert callback.options == {}
 
 
 def test_a_callback_may_be_a_chain(publisher: Publisher) -> None:
     callback = chain(publisher.app.signature("app.total"), publisher.app.signature("app.note"), app=publisher.app)
-    handle = fan_out(**FLOW, shards=[{}], callback=callback, publisher=publisher)
+    handle = fan_out(**FLOW, shards=[{}], callback=callback, launcher=on(publisher))
     kept = Signature.from_dict(dict(publisher.batches.get(handle.batch_id).callback), app=publisher.app)
     assert [task.task for task in kept.tasks] == ["app.total", "app.note"]
 
 
 @pytest.mark.parametrize("argument", [datetime(2026, 1, 1, tzinfo=UTC), uuid.UUID(BATCH_ID)])
 def test_a_callback_may_have_any_argument_that_celery_can_send(publisher: Publisher, argument: object) -> None:
-    fan_out(**FLOW, shards=[{}], callback=Signature("app.total", args=(argument,)), publisher=publisher)
+    fan_out(**FLOW, shards=[{}], callback=Signature("app.total", args=(argument,)), launcher=on(publisher))
 
 
 def test_the_same_batch_id_fans_out_once(publisher: Publisher, connection: RedisConnection) -> None:
     for shards in ([{"n": 1}], [{"n": 1}, {"n": 2}]):
-        handle = fan_out(**FLOW, shards=shards, batch_id=BATCH_ID, publisher=publisher)
+        handle = fan_out(**FLOW, shards=shards, batch_id=BATCH_ID, launcher=on(publisher))
     assert len(handle) == 1
     assert connection.client.llen(FAN_OUT_QUEUE) == 1
 
 
 def test_a_batch_id_may_be_written_in_any_way_a_uuid_may(publisher: Publisher) -> None:
-    assert fan_out(**FLOW, shards=[{}], batch_id=BATCH_ID.upper(), publisher=publisher).batch_id == BATCH_ID
+    assert fan_out(**FLOW, shards=[{}], batch_id=BATCH_ID.upper(), launcher=on(publisher)).batch_id == BATCH_ID
 
 
 def test_a_batch_id_that_is_no_uuid_is_refused(publisher: Publisher) -> None:
     with pytest.raises(RequestInvalid) as caught:
-        fan_out(**FLOW, shards=[{}], batch_id="mine", publisher=publisher)
+        fan_out(**FLOW, shards=[{}], batch_id="mine", launcher=on(publisher))
     assert [problem.field for problem in caught.value.problems] == ["batch_id"]
 
 
@@ -123,46 +124,46 @@ def test_every_shard_that_cannot_work_is_named(
     publisher: Publisher, connection: RedisConnection, shards: list[Any], fields: list[str]
 ) -> None:
     with pytest.raises(RequestInvalid) as caught:
-        fan_out(**FLOW, shards=shards, publisher=publisher)
+        fan_out(**FLOW, shards=shards, launcher=on(publisher))
     assert [problem.field for problem in caught.value.problems] == fields
     assert nothing_was_sent(connection)
 
 
 def test_a_batch_that_is_all_wrong_names_only_some(publisher: Publisher) -> None:
     with pytest.raises(RequestInvalid) as caught:
-        fan_out(**FLOW, shards=[{"a": math.nan}] * 100_000, publisher=publisher)
+        fan_out(**FLOW, shards=[{"a": math.nan}] * 100_000, launcher=on(publisher))
     assert len(caught.value.problems) < 100
 
 
 def test_a_request_that_cannot_work_is_refused(publisher: Publisher, connection: RedisConnection) -> None:
     with pytest.raises(RequestInvalid):
-        fan_out(**FLOW, cpu=1, shards=[{}], publisher=publisher)
+        fan_out(**FLOW, cpu=1, shards=[{}], launcher=on(publisher))
     assert nothing_was_sent(connection)
 
 
 def test_a_container_has_no_parameters_to_differ_in(publisher: Publisher, connection: RedisConnection) -> None:
     with pytest.raises(RequestInvalid):
-        fan_out(image="job:1", org_id="acme", shards=[{"n": 1}], publisher=publisher)
+        fan_out(image="job:1", org_id="acme", shards=[{"n": 1}], launcher=on(publisher))
     assert nothing_was_sent(connection)
 
 
 def test_containers_that_do_not_differ_can_be_fanned_out(publisher: Publisher) -> None:
-    assert len(fan_out(image="job:1", org_id="acme", shards=[{}] * 3, publisher=publisher)) == 3
+    assert len(fan_out(image="job:1", org_id="acme", shards=[{}] * 3, launcher=on(publisher))) == 3
 
 
 def test_a_batch_of_nothing_is_over_at_once(publisher: Publisher) -> None:
-    assert fan_out(**FLOW, publisher=publisher).progress() == BatchProgress(0, {})
+    assert fan_out(**FLOW, launcher=on(publisher)).progress() == BatchProgress(0, {})
     assert BatchProgress(0, {}).is_over
 
 
 def test_a_redis_out_of_reach_is_an_error_of_ours() -> None:
     nowhere = Publisher.build(load_settings(redis={"url": "redis://127.0.0.1:1/0"}))
     with pytest.raises(RedisUnavailable):
-        fan_out(**FLOW, shards=[{}], publisher=nowhere)
+        fan_out(**FLOW, shards=[{}], launcher=on(nowhere))
 
 
 def test_shards_wait_before_they_are_expanded(publisher: Publisher) -> None:
-    progress = fan_out(**FLOW, shards=[{}] * 5, publisher=publisher).progress()
+    progress = fan_out(**FLOW, shards=[{}] * 5, launcher=on(publisher)).progress()
     assert progress == BatchProgress(5, {Phase.QUEUED: 5})
     assert (progress.done, progress.failed, progress.is_over) == (0, 0, False)
 
@@ -242,5 +243,5 @@ def test_the_callbacks_id_follows_from_the_batchs() -> None:
 
 
 def test_the_record_of_a_batch_is_json(publisher: Publisher) -> None:
-    record = publisher.batches.get(fan_out(**FLOW, shards=[{}], publisher=publisher).batch_id)
+    record = publisher.batches.get(fan_out(**FLOW, shards=[{}], launcher=on(publisher)).batch_id)
     assert json.loads(json.dumps({"request": record.request, "callback": record.callback}))

@@ -9,11 +9,15 @@ from hypothesis import given
 
 from dagy_queue.errors import RequestInvalid
 from dagy_queue.messaging.names import LAUNCH_QUEUE, LAUNCH_TASK
-from dagy_queue.producer.canvas import as_request, launch_sig, to_json
+from dagy_queue.producer.building import builder_of
+from dagy_queue.producer.canvas import launch_sig, to_json
 from dagy_queue.requests import ContainerRequest, LaunchRequest, read_request
+from dagy_queue.settings import load_settings
 from tests.unit.strategies import any_requests, unhurried
 
 FLOW: dict[str, Any] = {"flow_name": "etl", "org_id": "acme"}
+
+build = builder_of(load_settings()).build
 
 
 @unhurried
@@ -45,26 +49,26 @@ def test_a_container_has_no_parameter_to_receive_anything() -> None:
 
 
 def test_fields_with_an_image_are_a_container() -> None:
-    assert isinstance(as_request(None, {"image": "job:1", "org_id": "acme"}), ContainerRequest)
+    assert isinstance(build(None, {"image": "job:1", "org_id": "acme"}), ContainerRequest)
 
 
 def test_fields_without_an_image_are_a_flow() -> None:
-    assert isinstance(as_request(None, dict(FLOW)), LaunchRequest)
+    assert isinstance(build(None, dict(FLOW)), LaunchRequest)
 
 
 def test_a_request_stays_what_it_is() -> None:
     request = LaunchRequest(**FLOW)
-    assert as_request(request, {}) is request
+    assert build(request, {}) is request
 
 
 def test_fields_beside_a_request_replace_its_own() -> None:
     request = LaunchRequest(**FLOW, priority=1, parameters={"a": 1})
-    assert as_request(request, {"priority": 2}) == LaunchRequest(**FLOW, priority=2, parameters={"a": 1})
+    assert build(request, {"priority": 2}) == LaunchRequest(**FLOW, priority=2, parameters={"a": 1})
 
 
 def test_fields_beside_a_container_replace_its_own() -> None:
     request = ContainerRequest(image="job:1", org_id="acme", command=("a",))
-    assert as_request(request, {"image": "job:2"}) == ContainerRequest(image="job:2", org_id="acme", command=("a",))
+    assert build(request, {"image": "job:2"}) == ContainerRequest(image="job:2", org_id="acme", command=("a",))
 
 
 @pytest.mark.parametrize("fields", [{}, {"flow_name": "etl"}, FLOW | {"nonsense": 1}, FLOW | {"cpu": 1}])

@@ -13,7 +13,8 @@ from dagy_queue.errors import RedisUnavailable, RequestInvalid
 from dagy_queue.ids import is_run_id
 from dagy_queue.ledger import Phase, RedisConnection
 from dagy_queue.messaging.names import LAUNCH_QUEUE
-from dagy_queue.producer.launcher import CeleryOptions, DagLauncher, launch
+from dagy_queue.producer.celery_options import CeleryOptions
+from dagy_queue.producer.launcher import DagLauncher, launch
 from dagy_queue.producer.publisher import Publisher
 from dagy_queue.producer.run import RunHandle
 from dagy_queue.requests import ContainerRequest, LaunchRequest
@@ -35,7 +36,7 @@ def sent(connection: RedisConnection, list_key: str = LAUNCH_QUEUE) -> tuple[dic
 
 
 def test_a_launch_is_in_the_ledger_and_on_its_way(launcher: DagLauncher, connection: RedisConnection) -> None:
-    run = launcher.launch(**FLOW)
+    run = launcher.enqueue(**FLOW)
     headers, body = sent(connection)
     assert headers["id"] == run.run_id
     assert body[1]["request"] == {"kind": "flow", **FLOW, "correlation_id": run.run_id}
@@ -49,19 +50,19 @@ def test_a_launch_is_in_the_ledger_and_on_its_way(launcher: DagLauncher, connect
 
 
 def test_the_handle_is_celerys_result_too(launcher: DagLauncher) -> None:
-    run = launcher.launch(**FLOW)
+    run = launcher.enqueue(**FLOW)
     assert isinstance(run, RunHandle)
     assert run.result.id == run.run_id
     assert is_run_id(run.run_id)
 
 
 def test_a_correlation_id_of_ones_own_is_kept(launcher: DagLauncher, connection: RedisConnection) -> None:
-    launcher.launch(**FLOW, correlation_id="trace")
+    launcher.enqueue(**FLOW, correlation_id="trace")
     assert sent(connection)[1][1]["request"]["correlation_id"] == "trace"
 
 
 def test_the_same_run_id_launches_once(launcher: DagLauncher, connection: RedisConnection) -> None:
-    runs = [launcher.launch(**FLOW, run_id="order-7") for _ in range(3)]
+    runs = [launcher.enqueue(**FLOW, run_id="order-7") for _ in range(3)]
     assert {run.run_id for run in runs} == {"order-7"}
     assert connection.client.llen(LAUNCH_QUEUE) == 1
 
@@ -69,29 +70,29 @@ def test_the_same_run_id_launches_once(launcher: DagLauncher, connection: RedisC
 @pytest.mark.parametrize("run_id", ["", "a" * 57, "a b", "a/b", "a.b"])
 def test_a_run_id_that_ecs_could_not_carry_is_refused(launcher: DagLauncher, run_id: str) -> None:
     with pytest.raises(RequestInvalid) as caught:
-        launcher.launch(**FLOW, run_id=run_id)
+        launcher.enqueue(**FLOW, run_id=run_id)
     assert [problem.field for problem in caught.value.problems] == ["run_id"]
 
 
 def test_what_cannot_be_launched_is_not_sent(launcher: DagLauncher, connection: RedisConnection) -> None:
     with pytest.raises(RequestInvalid):
-        launcher.launch(**FLOW, cpu=1)
+        launcher.enqueue(**FLOW, cpu=1)
     assert list(connection.client.scan_iter("*")) == []
 
 
 def test_a_request_and_fields_that_replace_its_own(launcher: DagLauncher, connection: RedisConnection) -> None:
-    launcher.launch(LaunchRequest(**FLOW, parameters={"a": 1}), flow_version="7")
+    launcher.enqueue(LaunchRequest(**FLOW, parameters={"a": 1}), flow_version="7")
     request = sent(connection)[1][1]["request"]
     assert (request["flow_version"], request["parameters"]) == ("7", {"a": 1})
 
 
 def test_a_container_is_launched(launcher: DagLauncher) -> None:
-    run = launcher.launch(ContainerRequest(image="job:1", org_id="acme"))
+    run = launcher.enqueue(ContainerRequest(image="job:1", org_id="acme"))
     assert run.entry().flow_name == "job:1"
 
 
 def test_a_priority_is_celerys(launcher: DagLauncher, publisher: Publisher, connection: RedisConnection) -> None:
-    launcher.launch(**FLOW, priority=9)
+    launcher.enqueue(**FLOW, priority=9)
     assert connection.client.llen(publisher.renderer.list_key(LAUNCH_QUEUE, 9)) == 1
     assert connection.client.llen(LAUNCH_QUEUE) == 0
 
@@ -105,7 +106,7 @@ def test_options_of_celery_mean_what_they_mean_there(launcher: DagLauncher, conn
         ignore_result=True,
         headers={"trace": "t"},
     )
-    launcher.launch(**FLOW, options=options)
+    launcher.enqueue(**FLOW, options=options)
     headers, body = sent(connection)
     assert datetime.fromisoformat(headers["expires"]) == expires
     assert (headers["ignore_result"], headers["trace"]) == (True, "t")
@@ -132,7 +133,7 @@ def test_options_that_are_set_are_passed_on(options: CeleryOptions, expected: Ma
 def test_a_redis_out_of_reach_is_an_error_of_ours() -> None:
     launcher = DagLauncher(load_settings(redis={"url": "redis://127.0.0.1:1/0"}))
     with pytest.raises(RedisUnavailable):
-        launcher.launch(**FLOW)
+        launcher.enqueue(**FLOW)
 
 
 def test_launch_takes_the_settings_of_the_process(process: Publisher, connection: RedisConnection) -> None:
