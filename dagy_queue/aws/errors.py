@@ -1,7 +1,8 @@
 """The one place where botocore's errors become ours; every caller of AWS wraps its calls in :func:`mapped`.
 
 The signatures of throttling and capacity are those of the AWS documentation and of public reports
-(docs/reference of RunTask; dagster#33439 for the throttle hidden inside InvalidParameterException).
+(docs/reference of RunTask; dagster#33439 for the throttle hidden inside InvalidParameterException, prefect#15865 for
+RegisterTaskDefinition's inside ClientException).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _THROTTLE_CODES = frozenset(
         "TransactionInProgressException",
     }
 )
-_HIDDEN_THROTTLE = ("rate exceeded", "errorcode: throttling")
+_HIDDEN_THROTTLE = ("rate exceeded", "errorcode: throttling", "too many concurrent attempts")
 _SERVER_ERROR = 500
 
 

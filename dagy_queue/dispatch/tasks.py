@@ -67,7 +67,7 @@ def register_tasks(app: Celery, services: Services) -> None:
     def launch(self: LaunchTask, *upstream: Any, request: Any = None, receives: str | None = None) -> Any:
         """Run a flow or a container; see ``dispatch/parking.py``."""
         if self.request.called_directly or self.request.is_eager:
-            return _inline(app, _with_upstream(request, receives, upstream))
+            return _inline(app, upstream, {"request": request, "receives": receives})
         try:
             attempt = self.request.get(ATTEMPT_HEADER)
             if attempt is not None:
@@ -108,13 +108,15 @@ def _with_upstream(request: Any, receives: str | None, upstream: tuple[Any, ...]
     """Put the result of the task before this one in a chain into the parameter that asked for it."""
     if not receives or not upstream or not isinstance(request, dict):
         return request or {}
-    parameters = {**request.get("parameters", {}), receives: upstream[0]}
-    return {**request, "parameters": parameters}
+    given = request.get("parameters") or {}
+    if not isinstance(given, dict):
+        return request  # validation says what is wrong with it
+    return {**request, "parameters": {**given, receives: upstream[0]}}
 
 
-def _inline(app: Celery, request: Any) -> Any:
+def _inline(app: Celery, upstream: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A direct call has no message to park: launch as a run of its own and wait for it."""
-    return app.send_task(LAUNCH_TASK, kwargs={"request": request}).get(disable_sync_subtasks=False)
+    return app.send_task(LAUNCH_TASK, args=upstream, kwargs=kwargs).get(disable_sync_subtasks=False)
 
 
 def _end_as_revoked(task: LaunchTask, reason: str) -> None:

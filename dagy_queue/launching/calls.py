@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _MAX_REASON = 255
 _CAPACITY_REASONS = ("RESOURCE:", "AGENT", "capacity is unavailable", "limit on the number of")
+_GONE = ("taskdefinition is inactive", "taskdefinition not found", "unable to describe task definition")
 
 
 def run_task(aws: AwsClients, region: str, parameters: Mapping[str, Any]) -> str:
@@ -50,9 +51,9 @@ def place_of_task(task_arn: str) -> tuple[str, str]:
 
 
 def definition_is_gone(error: AwsRefused) -> bool:
-    """Tell whether ECS refused a task definition that somebody deregistered."""
+    """Tell whether ECS refused a task definition that somebody deregistered or deleted."""
     said = str(error).lower()
-    return "taskdefinition is inactive" in said or "unable to describe task definition" in said
+    return any(sign in said for sign in _GONE)
 
 
 def _adopted(error: AwsRefused) -> str:

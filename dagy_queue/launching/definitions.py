@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dagy_queue.errors import Problem, RequestInvalid
+from dagy_queue.launching.placement import Placement
 from dagy_queue.requests import ContainerRequest, LaunchRequest
 from dagy_queue.requests.definitions import registrable
 from dagy_queue.settings import EcsSettings
@@ -61,8 +62,8 @@ def definition_of(name: str, document: Mapping[str, Any]) -> Definition:
         network_mode=document.get("networkMode") or "bridge",
         containers=tuple(container["name"] for container in containers),
         essential=tuple(c["name"] for c in containers if c.get("essential", True)),
-        cpu=_units(document.get("cpu")),
-        memory=_units(document.get("memory")),
+        cpu=units(document.get("cpu")),
+        memory=units(document.get("memory")),
     )
 
 
@@ -75,7 +76,10 @@ def existing_definition(request: LaunchRequest | ContainerRequest, ecs: EcsSetti
 
 
 def made_definition(
-    request: LaunchRequest | ContainerRequest, ecs: EcsSettings, region: str, template: Mapping[str, Any] | None
+    request: LaunchRequest | ContainerRequest,
+    ecs: EcsSettings,
+    placement: Placement,
+    template: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Return the document to register for a request; ``template`` is the settings', the request's own goes before it.
 
@@ -85,14 +89,17 @@ def made_definition(
         template = request.task_definition_template
     elif isinstance(request, ContainerRequest) and request.image:
         template = None
-    document = _for_image(request, ecs, region) if template is None else _from_template(template, request, ecs)
+    document = _for_image(request, ecs, placement) if template is None else _from_template(template, request, ecs)
     return with_secrets(document, request, ecs)
 
 
 def with_secrets(
     document: dict[str, Any], request: LaunchRequest | ContainerRequest, ecs: EcsSettings
 ) -> dict[str, Any]:
-    """Return a document whose working container has the request's secrets: RunTask's overrides take none."""
+    """Return a document whose working container has the request's secrets: RunTask's overrides take none.
+
+    ECS registers secrets only together with an execution role; one is added where the document has none.
+    """
     if not request.secrets_env:
         return document
     found = copy.deepcopy(document)
@@ -102,6 +109,8 @@ def with_secrets(
     container["secrets"] = [{"name": name, "valueFrom": secrets[name]} for name in sorted(secrets)]
     # ECS refuses a variable that is given twice.
     container["environment"] = [v for v in container.get("environment") or () if v.get("name") not in secrets]
+    if role := found.get("executionRoleArn") or ecs.execution_role_arn or request.task_execution_role_arn:
+        found["executionRoleArn"] = role
     return found
 
 
@@ -110,8 +119,8 @@ def _from_template(
 ) -> dict[str, Any]:
     document = copy.deepcopy(registrable(template))
     for key, value in (("executionRoleArn", ecs.execution_role_arn), ("taskRoleArn", ecs.task_role_arn)):
-        if value:
-            document.setdefault(key, value)
+        if value and not document.get(key):
+            document[key] = value
     if request.own_image:
         name = definition_of(document.get("family", "the template"), document).worker(
             request.container_name, ecs.container_name
@@ -120,7 +129,7 @@ def _from_template(
     return document
 
 
-def _for_image(request: LaunchRequest | ContainerRequest, ecs: EcsSettings, region: str) -> dict[str, Any]:
+def _for_image(request: LaunchRequest | ContainerRequest, ecs: EcsSettings, placement: Placement) -> dict[str, Any]:
     image = request.own_image
     if not image:
         if isinstance(request, ContainerRequest):
@@ -129,7 +138,7 @@ def _for_image(request: LaunchRequest | ContainerRequest, ecs: EcsSettings, regi
             )
         image = ecs.worker_image
     document: dict[str, Any] = {
-        "requiresCompatibilities": ["EC2" if _launch_type(request, ecs) == "EC2" else "FARGATE"],
+        "requiresCompatibilities": ["FARGATE" if placement.on_fargate else "EC2"],
         "networkMode": "awsvpc",
         "cpu": str(ecs.cpu),
         "memory": str(ecs.memory),
@@ -142,7 +151,7 @@ def _for_image(request: LaunchRequest | ContainerRequest, ecs: EcsSettings, regi
                     "logDriver": "awslogs",
                     "options": {
                         "awslogs-group": request.log_group or ecs.log_group,
-                        "awslogs-region": region,
+                        "awslogs-region": placement.region,
                         "awslogs-stream-prefix": ecs.log_stream_prefix,
                     },
                 },
@@ -156,12 +165,8 @@ def _for_image(request: LaunchRequest | ContainerRequest, ecs: EcsSettings, regi
     return document | {name: arn for name, arn in roles.items() if arn}
 
 
-def _launch_type(request: LaunchRequest | ContainerRequest, ecs: EcsSettings) -> str:
-    return str(request.launch_type or ecs.launch_type)
-
-
-def _units(text: Any) -> int | None:
-    """Read a size as ECS takes it: "1024", "1 vCPU", "2 GB"."""
+def units(text: Any) -> int | None:
+    """Return a size that ECS's API has as text: "1024", "1 vCPU", "2 GB"; None for what is none."""
     number = str(text or "").strip().lower()
     digits = number.rstrip("abcdefghijklmnopqrstuvwxyz ")
     factor = _SIZE_UNITS.get(number[len(digits) :].strip())

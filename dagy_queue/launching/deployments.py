@@ -49,14 +49,20 @@ class DeploymentResolver:
         if not name:
             return NO_DEPLOYMENT
         key = (org_id, name, environment)
-        with self._lock:
-            found, until = self._known.get(key, (NO_DEPLOYMENT, 0.0))
-            if until <= self._clock():
-                found = self._read(*key)
-                if len(self._known) >= _MAX_REMEMBERED:
-                    self._known.clear()
-                self._known[key] = (found, self._clock() + self._ttl)
+        if found := self._remembered(key):
             return found
+        with self._lock:
+            if found := self._remembered(key):
+                return found
+            found = self._read(*key)
+            if len(self._known) >= _MAX_REMEMBERED:
+                self._known.clear()
+            self._known[key] = (found, self._clock() + self._ttl)
+            return found
+
+    def _remembered(self, key: tuple[str, str, str]) -> ResolvedDeployment | None:
+        found, until = self._known.get(key, (None, 0.0))
+        return found if until > self._clock() else None
 
     def _read(self, org_id: str, name: str, environment: str) -> ResolvedDeployment:
         deployment = self._find(org_id, name, environment)

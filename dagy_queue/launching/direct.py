@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import structlog
 
+from dagy.contract import ContractError
 from dagy_queue.aws.clients import AwsClients
 from dagy_queue.aws.errors import mapped
-from dagy_queue.errors import AwsError, AwsRefused, DagyQueueError
+from dagy_queue.errors import AwsRefused, DagyQueueError
 from dagy_queue.ids import AttemptId
 from dagy_queue.launching.calls import definition_is_gone, place_of_task, run_task
 from dagy_queue.launching.definition_cache import NoCache
@@ -70,7 +71,7 @@ class DirectLauncher:
                 if refusal is Refusal.NEW_ATTEMPT:
                     attempt_id = AttemptId(run_id, attempt_id.attempt + 1)
             else:
-                self._record(launched, request)
+                self._record(record_of(attempt_id, launched.task_arn, request))
                 return launched
 
     def find(self, run_id: str) -> RunRecord | None:
@@ -80,7 +81,7 @@ class DirectLauncher:
             return record
         found = self._seen_in_ecs(record) or self._seen_in_report(record) or record
         if found != record:
-            put_run(found)
+            self._record(found)
         return found
 
     def _seen_in_ecs(self, record: RunRecord) -> RunRecord | None:
@@ -93,7 +94,11 @@ class DirectLauncher:
     def _seen_in_report(self, record: RunRecord) -> RunRecord | None:
         """ECS forgets a task an hour after its end; what the worker wrote stays."""
         uri = report_uri(self._settings.storage, record.org_id, AttemptId(record.run_id, record.attempt))
-        report = ObjectStore(self._aws.s3).report(uri) if uri else None
+        try:
+            report = ObjectStore(self._aws.s3).report(uri) if uri else None
+        except ContractError as exc:
+            log.warning("report_unreadable", run_id=record.run_id, error=str(exc))
+            return None
         return updated_from_report(record, report) if report else None
 
     def _run_task(self, attempt_id: AttemptId, request: LaunchRequest | ContainerRequest) -> str:
@@ -109,9 +114,9 @@ class DirectLauncher:
     def _call(self, plan: Plan) -> str:
         return run_task(self._aws, plan.region, plan.parameters)
 
-    def _record(self, launched: Launched, request: LaunchRequest | ContainerRequest) -> None:
-        """Write the run's record. Its task runs already, so a failure is told and nothing else."""
+    def _record(self, record: RunRecord) -> None:
+        """Write a run's record. Its task runs already, so a failure is told and nothing else."""
         try:
-            put_run(record_of(launched.attempt_id, launched.task_arn, request))
-        except AwsError as exc:
-            log.warning("run_not_recorded", run_id=launched.attempt_id.run_id, error=str(exc))
+            put_run(record)
+        except DagyQueueError as exc:
+            log.warning("run_not_recorded", run_id=record.run_id, error=str(exc))

@@ -43,8 +43,8 @@ def updated_from_task(record: RunRecord, task: Mapping[str, Any], container_name
     status = str(task["lastStatus"])
     started = task.get("startedAt") or record.started_at
     if status != _STOPPED:
-        is_running = status == "RUNNING"
-        return replace(record, started_at=started, status="RUNNING", phase="RUNNING") if is_running else record
+        has_begun = status == "RUNNING" or started is not None  # a task that is being stopped has begun, too
+        return replace(record, started_at=started, status="RUNNING", phase="RUNNING") if has_begun else record
     outcome = outcome_of_task(task, container_name)
     final = _STATUS_OF_KIND.get(outcome.kind, "FAILED")
     return replace(

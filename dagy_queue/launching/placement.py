@@ -90,4 +90,5 @@ def _network(request: LaunchRequest | ContainerRequest, ecs: EcsSettings) -> dic
 
 
 def _region_of(cluster: str) -> str:
-    return cluster.split(":")[3] if cluster.startswith("arn:") else ""
+    parts = cluster.split(":")
+    return parts[3] if parts[0] == "arn" and len(parts) > 3 else ""

@@ -21,6 +21,7 @@ from dagy_queue.launching.definitions import (
     definition_of,
     existing_definition,
     made_definition,
+    units,
     with_secrets,
 )
 from dagy_queue.launching.deployments import DeploymentResolver, ResolvedDeployment
@@ -39,8 +40,13 @@ from dagy_queue.requests import ContainerRequest, LaunchRequest, parse_request, 
 from dagy_queue.requests.definitions import read_template, registrable
 from dagy_queue.requests.limits import ClusterLimits
 from dagy_queue.requests.overlay import overlay
+from dagy_queue.requests.overrides import ContainerOverride
 from dagy_queue.requests.tags import tags_problem
+from dagy_queue.requests.templating import TEMPLATED, rendered
 from dagy_queue.settings import Settings
+
+_IN_TEMPLATES = {"org_id", "environment", "correlation_id", "flow_name", "flow_version"}
+"""Fields of a request that templates refer to."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,10 +82,11 @@ class Planner:
         looked up.
         """
         deployment = self._deployments.resolve(request.org_id, request.deployment_name, request.environment)
-        request = _with_defaults(request, deployment)
+        facts = {"run_id": attempt_id.run_id, "batch_id": batch_id, "shard": shard}
+        request = _with_defaults(request, deployment, facts)
         placement = placement_of(request, self._settings)
         definition = self._definition(request, placement)
-        self._limits.check(*(request.size or (definition.cpu, definition.memory)))
+        self._check_limits(request, placement, definition)
         launch = Launch(
             attempt_id=attempt_id,
             request=request,
@@ -89,8 +96,8 @@ class Planner:
             batch_id=batch_id,
             shard=shard,
             report_uri=report_uri(self._settings.storage, request.org_id, attempt_id),
-            container_overrides=self._container_overrides(request),
-            tags=self._tags(request),
+            container_overrides=self._container_overrides(request, facts),
+            tags=self._tags(request, placement),
             package_uris=deployment.package_uris,
             spec=None,
         )
@@ -107,13 +114,16 @@ class Planner:
     @cached_property
     def _template(self) -> Mapping[str, Any] | None:
         path = self._settings.ecs.task_definition_template
-        return registrable(read_template(path)) if path else None
+        if not path:
+            return None
+        given = {"org_id": "settings", "task_definition_template": read_template(path)}
+        return parse_request(given, ContainerRequest).task_definition_template
 
     def _definition(self, request: LaunchRequest | ContainerRequest, placement: Placement) -> Definition:
         ecs, region = self._settings.ecs, placement.region
         name = existing_definition(request, ecs)
         if not name:
-            return self._definitions.made(made_definition(request, ecs, region, self._template), region)
+            return self._definitions.made(made_definition(request, ecs, placement, self._template), region)
         try:
             document = self._definitions.existing(name, region)
         except AwsRefused as exc:
@@ -123,18 +133,26 @@ class Planner:
             return self._definitions.made(with_secrets(registrable(document), request, ecs), region)
         return definition_of(str(document["taskDefinitionArn"]), document)
 
-    def _container_overrides(self, request: LaunchRequest | ContainerRequest) -> tuple[Any, ...]:
+    def _check_limits(
+        self, request: LaunchRequest | ContainerRequest, placement: Placement, definition: Definition
+    ) -> None:
+        cpu, memory = request.size or (definition.cpu, definition.memory)
+        last = placement.kwargs.get("overrides") or {}
+        self._limits.check(units(last.get("cpu")) or cpu, units(last.get("memory")) or memory)
+
+    def _container_overrides(
+        self, request: LaunchRequest | ContainerRequest, facts: Mapping[str, Any]
+    ) -> tuple[ContainerOverride, ...]:
         usual = self._settings.ecs.container_overrides
         if not usual:
             return request.container_overrides
         own = [override.model_dump(exclude_defaults=True) for override in request.container_overrides]
-        merged = overlay({"container_overrides": usual}, {"container_overrides": own})
-        return parse_request(
-            {"org_id": request.org_id, "kind": "container", **merged}, ContainerRequest
-        ).container_overrides
+        merged = overlay(_filled({"container_overrides": usual}, request, facts), {"container_overrides": own})
+        return read_request({"org_id": request.org_id, "kind": "container", **merged}).container_overrides
 
-    def _tags(self, request: LaunchRequest | ContainerRequest) -> Mapping[str, str]:
-        tags = {**self._settings.ecs.tags, **request.tags}
+    def _tags(self, request: LaunchRequest | ContainerRequest, placement: Placement) -> Mapping[str, str]:
+        last = {tag.get("key", ""): tag.get("value", "") for tag in placement.kwargs.get("tags") or ()}
+        tags = {**self._settings.ecs.tags, **request.tags, **last}
         if problem := tags_problem(tags):
             raise RequestInvalid([Problem("tags", "...", problem)])
         return tags
@@ -174,10 +192,20 @@ class Planner:
 
 
 def _with_defaults(
-    request: LaunchRequest | ContainerRequest, deployment: ResolvedDeployment
+    request: LaunchRequest | ContainerRequest, deployment: ResolvedDeployment, facts: Mapping[str, Any]
 ) -> LaunchRequest | ContainerRequest:
     """Return the request over its deployment's defaults."""
     if not deployment.defaults:
         return request
     own = request.model_dump(mode="json", exclude_defaults=True)
-    return read_request(overlay(deployment.defaults, own) | {"kind": request.kind})
+    return read_request(overlay(_filled(deployment.defaults, request, facts), own) | {"kind": request.kind})
+
+
+def _filled(
+    fields: Mapping[str, Any], request: LaunchRequest | ContainerRequest, facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Fill in the templates of fields that join a request only now; its own were filled in before."""
+    templated = {name: value for name, value in fields.items() if name in TEMPLATED}
+    own = request.model_dump(mode="json", include=_IN_TEMPLATES)
+    filled = rendered({**own, **templated}, **facts)
+    return {**fields, **{name: filled[name] for name in templated}}

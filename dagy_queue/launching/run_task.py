@@ -21,7 +21,10 @@ MAX_OVERRIDES = 8192
 """Characters of JSON that RunTask takes as overrides (ECS API reference, RunTask, overrides)."""
 
 _MOST_URIS = 1500
-"""Characters of package URIs that go into a variable of their own; the run spec has them in any case."""
+"""Characters of package URIs that go into a flow's variable of their own; its run spec has them in any case."""
+
+_MERGED_APART = ("overrides", "taskDefinition", "tags")
+"""Parameters in run_task_kwargs that do not simply replace ours."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +43,7 @@ class Launch:
     container_overrides: tuple[ContainerOverride, ...] = ()
     """The settings' and the request's, merged."""
     tags: Mapping[str, str]
-    """The settings' and the request's, merged."""
+    """The settings', the request's and run_task_kwargs', merged."""
     package_uris: tuple[str, ...] = ()
     spec: RunSpec | None = None
     spec_uri: str = ""
@@ -67,7 +70,7 @@ def run_task_parameters(launch: Launch) -> dict[str, Any]:
         parameters["platformVersion"] = placement.platform_version
     if placement.network is not None and launch.definition.network_mode == "awsvpc":
         parameters["networkConfiguration"] = {"awsvpcConfiguration": dict(placement.network)}
-    others = {name: value for name, value in placement.kwargs.items() if name not in ("overrides", "taskDefinition")}
+    others = {name: value for name, value in placement.kwargs.items() if name not in _MERGED_APART}
     return {**merge_run_task_kwargs(parameters, others), "overrides": overrides(launch)}
 
 
@@ -77,6 +80,7 @@ def overrides(launch: Launch) -> dict[str, Any]:
     containers = {container["name"]: container for container in task.pop("containerOverrides")}
     for name in containers:
         launch.definition.check_container(name, "container_overrides")
+    _check_secrets(launch, containers.get(launch.worker, {}))
     ours = _environment(launch)
     names = {Env.TASK_NAME: ours[Env.TASK_NAME], Env.TASK_NUM: ours[Env.TASK_NUM]}
     # Ours go on top, and the working container comes first: the bridge knows it by that.
@@ -131,6 +135,14 @@ def _in_api_form(override: ContainerOverride) -> dict[str, Any]:
     return values
 
 
+def _check_secrets(launch: Launch, worker: Mapping[str, Any]) -> None:
+    """Raise where a secret would be shadowed: ECS gives a variable one value."""
+    given = {variable["name"] for variable in worker.get("environment") or ()}
+    if both := sorted(given & launch.request.secrets_env.keys()):
+        allowed = f"a secret or a value, and container {launch.worker} is given both"
+        raise RequestInvalid([Problem("secrets_env", ", ".join(both), allowed)])
+
+
 def _listed(variables: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in variables.items()]
 
@@ -151,7 +163,7 @@ def _environment(launch: Launch) -> dict[str, str]:
         Env.TASK_NUM: str(launch.shard or 0),
     }
     uris = ",".join(launch.package_uris)
-    ours[Env.DEP_PACKAGE_URIS] = uris if len(uris) <= _MOST_URIS else ""
+    ours[Env.DEP_PACKAGE_URIS] = uris if launch.spec is None or len(uris) <= _MOST_URIS else ""
     if launch.spec is not None:
         ours[Env.ARTIFACT_URI] = launch.spec.artifact_uri
         if launch.spec_uri:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dagy_queue.aws.errors import mapped
 from dagy_queue.errors import AwsRefused
@@ -22,8 +22,14 @@ from dagy_queue.launching.definitions import Definition, definition_of
 if TYPE_CHECKING:
     from mypy_boto3_ecs import ECSClient
 
+_T = TypeVar("_T")
+
 _HASH_LENGTH = 16
 _MAX_FAMILY = 255
+_MAX_REMEMBERED = 4096
+_STRIPES = 64
+"""Locks of one process: a definition that is slow to register holds up few others."""
+
 _LATEST_SECONDS = 30.0
 """How long the latest revision of a family is taken for the latest."""
 
@@ -63,18 +69,20 @@ class TaskDefinitions:
         self._family = family
         self._clock = clock
         self._regions: dict[str, _Known] = {}
-        self._lock = threading.Lock()
+        self._locks = tuple(threading.Lock() for _ in range(_STRIPES))
 
     def made(self, document: Mapping[str, Any], region: str) -> Definition:
         """Return the definition of a document, registering it once. Raises an AwsError if ECS refuses it."""
         digest = definition_hash(document)
         if found := self._known(region).registered.get(digest):
             return found
-        with self._lock:
+        with self._lock(region, digest):
             known = self._known(region).registered
-            if digest not in known:
-                known[digest] = definition_of(self._arn(digest, document, region), document)
-            return known[digest]
+            found = known.get(digest)
+            if found is None:
+                found = definition_of(self._arn(digest, document, region), document)
+                _remember(known, digest, found)
+            return found
 
     def existing(self, name: str, region: str) -> Mapping[str, Any]:
         """Return the document of an existing definition. A family means its latest revision, asked every 30 seconds.
@@ -85,25 +93,32 @@ class TaskDefinitions:
         found = known.get(name)
         if found is not None and found.until > self._clock():
             return found.document
-        with self._lock:
+        with self._lock(region, name):
             found = known.get(name)
             if found is None or found.until <= self._clock():
                 numbered = ":" in name.rpartition("/")[2]
                 until = float("inf") if numbered else self._clock() + _LATEST_SECONDS
-                found = known[name] = _Described(self._describe(name, region), until)
+                found = _Described(self._describe(name, region), until)
+                _remember(known, name, found)
             return found.document
 
     def forget(self, name: str, region: str) -> None:
         """Drop a definition that ECS no longer accepts."""
         known = self._known(region)
-        for described in [n for n, d in known.described.items() if name in (n, d.document.get("taskDefinitionArn"))]:
-            known.described.pop(described, None)
-        for digest in [d for d, definition in known.registered.items() if definition.name == name]:
-            known.registered.pop(digest, None)
-            self._cache.delete(_key(digest, region))
+        # Copies: other threads add to both while this one looks through them.
+        for asked, described in known.described.copy().items():
+            if name in (asked, described.document.get("taskDefinitionArn")):
+                known.described.pop(asked, None)
+        for digest, definition in known.registered.copy().items():
+            if definition.name == name:
+                known.registered.pop(digest, None)
+                self._cache.delete(_key(digest, region))
 
     def _known(self, region: str) -> _Known:
         return self._regions.setdefault(region, _Known())
+
+    def _lock(self, region: str, what: str) -> threading.Lock:
+        return self._locks[hash((region, what)) % _STRIPES]
 
     def _arn(self, digest: str, document: Mapping[str, Any], region: str) -> str:
         key = _key(digest, region)
@@ -136,6 +151,12 @@ class TaskDefinitions:
         """Return the family: a template's own name is kept, so that people find it."""
         family = str(document.get("family") or self._family)
         return f"{family[: _MAX_FAMILY - _HASH_LENGTH - 1]}-{digest}"
+
+
+def _remember(known: dict[str, _T], key: str, value: _T) -> None:
+    if len(known) >= _MAX_REMEMBERED:
+        known.clear()
+    known[key] = value
 
 
 def _key(digest: str, region: str) -> str:
