@@ -112,6 +112,8 @@ class StoppedRun:
     """The request, or for a shard what differs from its batch's request."""
     batch_id: str
     shard: int | None
+    is_late: bool = False
+    """Its timeout was over before the attempt ended."""
 
 
 class RunLedger:
@@ -147,8 +149,13 @@ class RunLedger:
         expires_in: float | None,
         state: CeleryState | None = None,
         about: Mapping[str, str],
+        timeout: float | None = None,
     ) -> Parked:
-        """Record the first pass: the continuation, the place in the queue and Celery's state, in one step."""
+        """Record the first pass: the continuation, the place in the queue and Celery's state, in one step.
+
+        ``timeout`` in seconds counts from the run's first task.
+        """
+        fields = {**about, "timeout": "" if timeout is None else str(int(timeout * 1000))}
         found = self.connection.run(
             "park",
             run_id,
@@ -160,7 +167,7 @@ class RunLedger:
             place.priority,
             "" if expires_in is None else expires_in,
             *((state.key, state.value, state.seconds) if state else ("", "", "")),
-            *_flat(about),
+            *_flat(fields),
         )
         return Parked(found) if found in ("parked", "cancelled") else Parked.BEYOND
 
@@ -218,7 +225,7 @@ class RunLedger:
 
     def stopped(self, run_id: str) -> StoppedRun | None:
         """Return what the second pass needs; None unless the run is stopped and waits for it."""
-        names = ("phase", "attempt", "retries", "completion", "cancel", "request", "delta", "batch", "shard")
+        names = ("phase", "attempt", "retries", "completion", "cancel", "request", "delta", "batch", "shard", "late")
         with self.connection.errors():
             values = self.connection.client.hmget(self._key(run_id), names)
         fields = {name: str(value) for name, value in zip(names, values, strict=True) if value is not None}
@@ -234,6 +241,7 @@ class RunLedger:
             request=json.loads(fields.get("request") or fields.get("delta") or "{}"),
             batch_id=fields.get("batch", ""),
             shard=int(shard) if shard is not None else None,
+            is_late="late" in fields,
         )
 
     def _key(self, run_id: str) -> str:

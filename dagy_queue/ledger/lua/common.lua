@@ -64,6 +64,19 @@ local function leave_queues(id)
   if pool then redis.call('ZREM', lane_key(pool, org), id) end
 end
 
+-- The clock of a run's timeout starts with its first task, and goes on over its retries.
+local function start_clock(id)
+  local key = run_key(id)
+  local own = redis.call('HMGET', key, 'deadline', 'timeout', 'batch')
+  if own[1] then return end
+  local timeout = own[2] or (own[3] and redis.call('HGET', batch_key(own[3]), 'timeout'))
+  if not timeout then return end
+  local deadline = now_ms() + tonumber(timeout)
+  redis.call('HSET', key, 'deadline', deadline)
+  redis.call('ZADD', P .. ':deadlines', deadline, id)
+  wake()
+end
+
 local function fill(text, name, value)
   return (string.gsub(text, '"@dagy:' .. name .. '@"', (string.gsub(value, '%%', '%%%%'))))
 end

@@ -11,6 +11,7 @@ if outcome ~= '' then
   redis.call('HSET', key, 'completion', cjson.encode(completion))
 end
 redis.call('ZREM', P .. ':published', id)
+redis.call('ZREM', P .. ':deadlines', id)
 redis.call('HSET', key, 'ended', now_ms())
 set_phase(id, ARGV[3])
 redis.call('HDEL', key, 'message', 'queue', 'published')

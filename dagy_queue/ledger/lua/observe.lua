@@ -9,6 +9,7 @@ if found[2] ~= attempt or not (IN_FLIGHT[found[1]] or found[1] == 'HELD') then r
 if found[4] and found[4] ~= arn then return 'stale' end
 if found[3] and tonumber(found[3]) >= version then return 'stale' end
 redis.call('HSET', key, 'version', version, 'arn', arn)
+start_clock(id)
 -- The task exists, whatever became of the dispatcher that asked for it.
 if found[1] == 'SUBMITTING' or found[1] == 'HELD' then leave_queues(id) end
 if phase ~= '' then set_phase(id, phase) end
