@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         launch_container,
         launch_sig,
     )
-    from dagy_queue.producer.launcher import CeleryOptions
+    from dagy_queue.producer.celery_options import CeleryOptions
     from dagy_queue.records.models import DeploymentModel, DepPackageModel, FlowModel, RunModel
     from dagy_queue.requests import ContainerRequest, LaunchRequest
     from dagy_queue.requests import LaunchRequest as DagLaunchRequest

@@ -59,6 +59,10 @@ Limit = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_empty_is_
 """A number that may be left out; in the environment an empty value leaves it out."""
 
 
+Share = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_empty_is_none)]
+"""The same for a number that need not be whole."""
+
+
 Profiles = Annotated[dict[str, dict[str, Any]], BeforeValidator(_read_json)]
 """Sets of request fields by name."""
 
@@ -228,6 +232,23 @@ class DispatchSettings(Section):
     )
 
 
+class LimitSettings(Section):
+    """Quotas that all dispatchers together keep to. The rates are Fargate's own quotas in its larger regions."""
+
+    run_task_rate: Share = Field(20.0, description="RunTask calls a second, in each region; empty: no limit")
+    run_task_burst: float = Field(19.0, ge=1, description="RunTask calls that may come at once")
+    launch_rate: Share = Field(
+        20.0, description="launches a second on Fargate, in each region and capacity type; empty: no limit"
+    )
+    launch_burst: float = Field(100.0, ge=1, description="launches that may come at once")
+    stop_task_rate: Share = Field(15.0, description="StopTask calls a second, in each region; empty: no limit")
+    stop_task_burst: float = Field(40.0, ge=1, description="StopTask calls that may come at once")
+    max_tasks: Limit = Field(None, description="tasks at once in a cluster; empty: no limit")
+    max_vcpus: Share = Field(None, description="vCPUs at once in a cluster; empty: no limit")
+    max_tasks_per_org: Limit = Field(None, description="tasks at once of one org in a cluster; empty: no limit")
+    max_vcpus_per_org: Share = Field(None, description="vCPUs at once of one org in a cluster; empty: no limit")
+
+
 class LaunchSettings(Section):
     """How launches are made."""
 
@@ -259,6 +280,7 @@ class Settings(BaseSettings):
     records: RecordsSettings = RecordsSettings()
     bridge: BridgeSettings = BridgeSettings()
     dispatch: DispatchSettings = DispatchSettings()
+    limits: LimitSettings = LimitSettings()
     launch: LaunchSettings = LaunchSettings()
     profiles: Profiles = Field({}, description="execution profiles by name, each with fields of a request")
     environments: Profiles = Field({}, description="defaults by environment name, each with fields of a request")

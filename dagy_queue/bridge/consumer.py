@@ -7,7 +7,7 @@ cannot be read stays in the queue, and its redrive policy moves it to the dead-l
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import structlog
@@ -16,7 +16,7 @@ from dagy_queue.aws.errors import mapped
 from dagy_queue.bridge.events import EventInvalid, read_event
 from dagy_queue.errors import AwsError, RedisUnavailable
 from dagy_queue.ledger import RunLedger
-from dagy_queue.ledger.runs import Applied, Observation
+from dagy_queue.ledger.runs import Observation
 from dagy_queue.settings import BridgeSettings
 
 if TYPE_CHECKING:
@@ -41,14 +41,12 @@ class Consumer:
         runs: RunLedger,
         settings: BridgeSettings,
         container_name: str,
-        stop_task: Callable[[str], None],
     ) -> None:
         self._sqs = sqs
         self._queue_url = queue_url
         self._runs = runs
         self._settings = settings
         self._container_name = container_name
-        self._stop_task = stop_task
 
     def run(self, stopping: threading.Event) -> None:
         """Consume until told to stop; failing calls are repeated with growing delays."""
@@ -74,8 +72,6 @@ class Consumer:
         answers = self._runs.apply([observation for _, observation in readable])
         for (_, observation), answer in zip(readable, answers, strict=True):
             _log_applied(observation, answer.value)
-            if answer is Applied.CANCEL:
-                self._stop_task(observation.task_arn)
         self._delete([message for message, _ in readable])
         return len(readable)
 

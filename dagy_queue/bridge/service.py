@@ -15,8 +15,6 @@ from dagy_queue.aws.clients import AwsClients
 from dagy_queue.aws.errors import mapped
 from dagy_queue.bridge.consumer import Consumer
 from dagy_queue.bridge.recorder import start_recorder
-from dagy_queue.errors import AwsError
-from dagy_queue.launching.calls import stop_task
 from dagy_queue.ledger import RedisConnection, RunLedger
 from dagy_queue.settings import Settings
 
@@ -42,7 +40,7 @@ class Bridge:
         url = self._queue_url()
         bridge, container = self._settings.bridge, self._settings.ecs.container_name
         for number in range(bridge.consumers):
-            consumer = Consumer(self._aws.sqs, url, self._runs, bridge, container, self._stop_task)
+            consumer = Consumer(self._aws.sqs, url, self._runs, bridge, container)
             thread = threading.Thread(target=consumer.run, args=(self._stopping,), name=f"bridge-{number}", daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -56,13 +54,6 @@ class Bridge:
             thread.join(self._settings.bridge.wait_seconds + 5)
         if self._recorder:
             self._recorder.join(_RECORDER_STOPS)
-
-    def _stop_task(self, task_arn: str) -> None:
-        """Stop the task of a run that was cancelled while its dispatcher was asking for it."""
-        try:
-            stop_task(self._aws, task_arn, "dagy: cancelled")
-        except AwsError as exc:
-            log.warning("task_not_stopped", task_arn=task_arn, error=str(exc))
 
     def _queue_url(self) -> str:
         if self._settings.bridge.queue_url:

@@ -53,8 +53,7 @@ def _prepare(services: Services, batch: BatchRecord, callback: Any, root_id: str
         group_id=batch.batch_id,
         chord=callback,
     )
-    place = place_of(services, request, request.priority)
-    services.batches.prepare(batch.batch_id, continuation, place, request.timeout)
+    services.batches.prepare(batch.batch_id, continuation, place_of(services, request, request.priority))
 
 
 def _enter(services: Services, batch: BatchRecord) -> None:

@@ -12,7 +12,7 @@ import structlog
 
 from dagy_queue.dispatch.endings import cancelled, crashed, expired, gave_up, no_more_tries, refused
 from dagy_queue.dispatch.services import Services
-from dagy_queue.errors import AwsError, AwsRefused, DagyQueueError, RedisUnavailable
+from dagy_queue.errors import AwsError, AwsRefused, AwsThrottled, DagyQueueError, RedisUnavailable
 from dagy_queue.ids import AttemptId
 from dagy_queue.launching.calls import definition_is_gone, run_task, stop_task
 from dagy_queue.launching.definition_cache import LedgerCache
@@ -46,14 +46,10 @@ class Launcher:
             log.exception("launch_crashed", run_id=grant.attempt_id.run_id)
             self._end(grant.attempt_id, crashed(exc))
 
-    def stop(self, task_arn: str, reason: str) -> None:
-        """Ask ECS to stop a task. Raises an AwsError."""
-        stop_task(self._services.aws, task_arn, reason)
-
-    def stop_late(self, task_arn: str) -> None:
-        """Stop the task of a run whose timeout is over; the ledger has it stopped again until it has ended."""
+    def stop_unwanted(self, task_arn: str, reason: str) -> None:
+        """Ask ECS to stop a task. The ledger has it stopped again until it has ended."""
         try:
-            self.stop(task_arn, "dagy: the run's timeout is over")
+            stop_task(self._services.aws, task_arn, f"dagy: {reason}")
         except AwsError as exc:
             log.warning("task_not_stopped", task_arn=task_arn, error=str(exc))
 
@@ -70,14 +66,14 @@ class Launcher:
             return
         noted = self._services.admission.launched(grant.attempt_id, task_arn)
         log.info("launched", run_id=grant.attempt_id.run_id, attempt=grant.attempt_id.attempt, task_arn=task_arn)
-        if noted is not Noted.NOTED:
-            self._stop_unwanted(grant.attempt_id, task_arn, noted.value)
+        if noted is Noted.STALE:
+            self._stop_stale(grant.attempt_id, task_arn)
 
-    def _stop_unwanted(self, attempt_id: AttemptId, task_arn: str, why: str) -> None:
-        """Stop a task whose run was cancelled during submission, or is over. ECS says when it has ended."""
+    def _stop_stale(self, attempt_id: AttemptId, task_arn: str) -> None:
+        """Stop a task whose run is over: nothing in the ledger remembers it."""
         for tries in range(_STOP_TRIES):
             try:
-                self.stop(task_arn, f"dagy: {why}")
+                stop_task(self._services.aws, task_arn, "dagy: its run is over")
             except AwsError as exc:
                 log.warning("task_not_stopped", run_id=attempt_id.run_id, task_arn=task_arn, error=str(exc))
                 time.sleep(backoff(_STOP_DELAY, tries))
@@ -114,6 +110,7 @@ class Launcher:
             new_attempt=refusal is Refusal.NEW_ATTEMPT,
             give_up_after=dispatch.start_timeout,
             reason=str(error),
+            throttled=isinstance(error, AwsThrottled),
         )
         log.warning("launch_refused", run_id=grant.attempt_id.run_id, released=released.value, error=str(error))
         if released is Released.EXPIRED:

@@ -14,6 +14,7 @@ from celery.exceptions import Ignore
 
 from dagy.contract import ContractError, ErrorReport, ReportStatus, RunReport
 from dagy_queue.dispatch.endings import timed_out
+from dagy_queue.dispatch.limits import units_of
 from dagy_queue.dispatch.retries import retry_delay
 from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import AwsError, AwsRefused, Problem, RequestInvalid, RunFailed
@@ -67,7 +68,6 @@ def park(services: Services, task: Task, request: Mapping[str, Any]) -> None:
         expires_in=_seconds_left(task.request.expires),
         state=_state(services, task),
         about=about_request(kept),
-        timeout=checked.timeout,
     )
     if found is Parked.CANCELLED:
         raise Revoked("cancelled before it was launched")
@@ -91,7 +91,13 @@ def mark_parked(task: Task) -> None:
 
 def place_of(services: Services, request: LaunchRequest | ContainerRequest, priority: int) -> Place:
     """Return where a request waits for its launch."""
-    return Place(pool=placement_of(request, services.settings).pool, org=request.org_id, priority=priority)
+    return Place(
+        pool=placement_of(request, services.settings).pool,
+        org=request.org_id,
+        priority=priority,
+        cpu=units_of(request, services.settings),
+        timeout=request.timeout,
+    )
 
 
 def conclude(services: Services, task: Task, attempt: int) -> Any:

@@ -13,6 +13,7 @@ import structlog
 
 from dagy_queue.dispatch.endings import timed_out
 from dagy_queue.dispatch.launcher import Launcher
+from dagy_queue.dispatch.limits import limits_of
 from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import RedisUnavailable
 from dagy_queue.ledger import Grant, Granted
@@ -30,6 +31,7 @@ class Pump:
     def __init__(self, services: Services, launcher: Launcher) -> None:
         self._admission = services.admission
         self._settings = services.settings.dispatch
+        self._limits = limits_of(services.settings)
         self._launcher = launcher
         self._threads = self._settings.launch_threads
         self._free = threading.Semaphore(self._threads)
@@ -68,21 +70,23 @@ class Pump:
         granted = Granted((), None, more=False)
         try:
             if not self._stopping.is_set():
-                granted = self._admission.lease(slots, self._settings.lease_seconds, _TOO_LATE)
+                granted = self._admission.lease(slots, self._settings.lease_seconds, self._limits, _TOO_LATE)
         finally:
             for _ in range(slots - len(granted.grants)):
                 self._free.release()
         for grant in granted.grants:
             self._executor.submit(self._launch, grant)
-        for task_arn in granted.late_tasks:
-            self._executor.submit(self._launcher.stop_late, task_arn)
+        for task in granted.unwanted:
+            self._executor.submit(self._launcher.stop_unwanted, task.task_arn, task.reason)
         if not granted.more and not self._stopping.is_set():
             wait = self._settings.idle_wait_seconds
             self._admission.wait(wait if granted.next_due is None else min(wait, granted.next_due))
 
     def _take_slots(self) -> int:
         """Wait for a free thread; return how many there are, taken."""
-        self._free.acquire()
+        if not self._free.acquire(blocking=False):
+            self._admission.pass_on()
+            self._free.acquire()
         slots = 1
         while slots < min(self._threads, _MOST_AT_ONCE) and self._free.acquire(blocking=False):
             slots += 1

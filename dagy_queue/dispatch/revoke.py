@@ -1,8 +1,8 @@
 """Celery's ``revoke`` command, taught about parked runs: Flower's buttons and ``AsyncResult.revoke`` use it.
 
 Celery's own handler knows the tasks a worker holds; a parked run is held by none. For runs of the ledger this one
-cancels in the ledger and stops the ECS task; every other task is left to Celery's handler. All dispatchers get the
-command; the ledger lets one of them act.
+cancels in the ledger, and a pump stops the ECS task; every other task is left to Celery's handler. All dispatchers
+get the command; the ledger lets one of them act.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ import structlog
 from celery.utils.functional import maybe_list
 from celery.worker import control
 
-from dagy_queue.dispatch.launcher import Launcher
 from dagy_queue.dispatch.services import Services
-from dagy_queue.errors import AwsError, RedisUnavailable
+from dagy_queue.errors import RedisUnavailable
 from dagy_queue.ledger import Cancelled
 from dagy_queue.outcomes import Kind, Outcome
 
@@ -25,18 +24,15 @@ REVOKED = "revoked"
 
 
 class Canceller:
-    """Cancels runs: in the ledger, and in ECS where there is a task to stop."""
+    """Cancels runs in the ledger; where there is a task, a pump stops it."""
 
-    def __init__(self, services: Services, launcher: Launcher) -> None:
+    def __init__(self, services: Services) -> None:
         self._runs = services.runs
-        self._launcher = launcher
 
     def cancel(self, run_id: str, reason: str, *, waiting_only: bool = False) -> Cancelled:
-        """Cancel a run; with ``waiting_only`` one that has a container goes on. Raises RedisUnavailable, AwsError."""
+        """Cancel a run; with ``waiting_only`` one that has a container goes on. Raises RedisUnavailable."""
         outcome = Outcome(kind=Kind.CANCELLED, summary=reason)
-        found, task_arn = self._runs.cancel(run_id, reason, {"outcome": outcome.to_dict()}, waiting_only=waiting_only)
-        if found is Cancelled.STOP:
-            self._launcher.stop(task_arn, f"dagy: {reason}")
+        found, _ = self._runs.cancel(run_id, reason, {"outcome": outcome.to_dict()}, waiting_only=waiting_only)
         log.info("cancel", run_id=run_id, found=found.value)
         return found
 
@@ -60,9 +56,6 @@ def _cancel(canceller: Canceller, run_id: str, *, terminate: bool) -> bool:
     """Cancel a run if it is one of ours. Without ``terminate`` a started one goes on, as Celery has it."""
     try:
         found = canceller.cancel(run_id, REVOKED, waiting_only=not terminate)
-    except AwsError as exc:
-        log.warning("task_not_stopped", run_id=run_id, error=str(exc))
-        return True
     except RedisUnavailable as exc:
         log.warning("run_not_cancelled", run_id=run_id, error=str(exc))
         return False

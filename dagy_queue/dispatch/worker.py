@@ -34,7 +34,7 @@ def make_dispatcher_app(config: Settings) -> Celery:
     register_tasks(app, services)
     bind_models(config)
     enter_on_publish()
-    install(Canceller(services, launcher))
+    install(Canceller(services))
 
     class PumpStep(bootsteps.StartStopStep):
         """Runs the pump for as long as the worker runs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -32,6 +32,14 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class Unwanted:
+    """A task to stop, and why."""
+
+    task_arn: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Granted:
     """The answer to one call for grants."""
 
@@ -40,17 +48,47 @@ class Granted:
     """Seconds until a delay or a lease runs out; None if none is set."""
     more: bool
     """More runs are waiting than were granted."""
-    late_tasks: tuple[str, ...] = ()
-    """ARNs of tasks to stop: the timeouts of their runs are over."""
+    unwanted: tuple[Unwanted, ...] = ()
+    """Tasks to stop: their runs were cancelled, or are out of time."""
 
 
 class Noted(StrEnum):
     """What the ledger says when a task's ARN is noted."""
 
     NOTED = "noted"
-    CANCEL = "cancel"
-    LATE = "late"
     STALE = "stale"
+    """The run is over, or beyond this attempt: the task must be stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A token bucket: tokens a second, and how many it holds."""
+
+    rate: float
+    burst: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What all dispatchers together keep to; None is no limit. CPU in units of 1/1024 vCPU."""
+
+    calls: Rate | None = None
+    """RunTask calls, in each region."""
+    launches: Rate | None = None
+    """Launches on Fargate, in each region and capacity type."""
+    stops: Rate | None = None
+    """StopTask calls, in each region."""
+    tasks: int | None = None
+    """Tasks at once in a cluster."""
+    cpu: int | None = None
+    """CPU units at once in a cluster."""
+    org_tasks: int | None = None
+    """Tasks at once of an org in a cluster."""
+    org_cpu: int | None = None
+    """CPU units at once of an org in a cluster."""
+
+
+NO_LIMITS = Limits()
 
 
 class Released(StrEnum):
@@ -69,15 +107,26 @@ class AdmissionLedger:
         self.connection = connection
         self._own_wake = connection.key("wake", new_id())
 
-    def lease(self, most: int, lease_seconds: float, too_late: Mapping[str, Any] | None = None) -> Granted:
+    def lease(
+        self,
+        most: int,
+        lease_seconds: float,
+        limits: Limits = NO_LIMITS,
+        too_late: Mapping[str, Any] | None = None,
+    ) -> Granted:
         """Take up to ``most`` runs, in rotation over the orgs; each is ours for ``lease_seconds``.
 
         ``too_late`` is the completion of runs whose timeout is over while they wait.
         """
-        args = (most, int(lease_seconds * 1000), json.dumps(too_late or {}))
-        grants, next_due, more, late_tasks = self.connection.run("lease", *args)
+        args = (most, int(lease_seconds * 1000), json.dumps(too_late or {}), json.dumps(asdict(limits)))
+        grants, next_due, more, unwanted = self.connection.run("lease", *args)
         due = None if next_due < 0 else next_due / 1000
-        return Granted(tuple(_grant(*g) for g in grants), due, bool(more), tuple(late_tasks))
+        return Granted(tuple(_grant(*g) for g in grants), due, bool(more), tuple(Unwanted(*each) for each in unwanted))
+
+    def pass_on(self) -> None:
+        """Let another dispatcher have a look at what is waiting: this one has no thread free."""
+        with self.connection.errors():
+            self.connection.client.lpush(self.connection.key("wake"), "1")
 
     def wait(self, seconds: float) -> None:
         """Block until there is something to lease, somebody calls :meth:`interrupt`, or ``seconds`` have passed."""
@@ -99,13 +148,21 @@ class AdmissionLedger:
         return Noted(self.connection.run("launched", attempt_id.run_id, attempt_id.attempt, task_arn))
 
     def release(
-        self, attempt_id: AttemptId, *, delay: float, new_attempt: bool, give_up_after: float, reason: str
+        self,
+        attempt_id: AttemptId,
+        *,
+        delay: float,
+        new_attempt: bool,
+        give_up_after: float,
+        reason: str,
+        throttled: bool = False,
     ) -> Released:
         """Hold a run again, for ``delay`` seconds, after a launch that did not happen.
 
-        ``new_attempt`` asks for a new client token (a placement failure is replayed under the old one).
+        ``new_attempt`` asks for a new client token (a placement failure is replayed under the old one). ``throttled``
+        lowers the rate of all dispatchers.
         """
-        numbers = (int(delay * 1000), int(new_attempt), int(give_up_after * 1000), reason)
+        numbers = (int(delay * 1000), int(new_attempt), int(give_up_after * 1000), reason, int(throttled))
         return Released(self.connection.run("release", attempt_id.run_id, attempt_id.attempt, *numbers))
 
 

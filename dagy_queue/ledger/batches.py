@@ -59,17 +59,20 @@ class BatchLedger:
         args = (batch_id, message.list_key, message.message, len(chunks), *chunks, *flat)
         return bool(self.connection.run("publish_batch", *args))
 
-    def prepare(self, batch_id: str, template: Continuation, place: Place, timeout: float | None = None) -> None:
-        """Store what all shards share: the template of their continuation, their place in the queue, their timeout."""
+    def prepare(self, batch_id: str, template: Continuation, place: Place, *, window: int | None = None) -> None:
+        """Store what all shards share: the template of their continuation and their place in the queue.
+
+        At most ``window`` of them wait for their launch or run at once.
+        """
         fields = {
             "template": template.message,
             "queue": template.list_key,
             "pool": place.pool,
             "org": place.org,
             "priority": str(place.priority),
+            **{name: value for name, value in place.shares().items() if value},
+            **({"window": str(window)} if window else {}),
         }
-        if timeout is not None:
-            fields["timeout"] = str(int(timeout * 1000))
         with self.connection.errors():
             self.connection.client.hset(self._key(batch_id), mapping=fields)  # type: ignore[arg-type]
 

@@ -37,8 +37,6 @@ class Applied(StrEnum):
     RESUMED = "resumed"
     UNKNOWN = "unknown"
     STALE = "stale"
-    CANCEL = "cancel"
-    """The run was cancelled before its task was known: the task must be stopped."""
 
 
 class Cancelled(StrEnum):
@@ -73,11 +71,21 @@ class Publication:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """Where a run waits: its pool (cluster and capacity type), its org's lane, and its priority (0 first)."""
+    """Where a run waits: its pool (region, cluster and capacity type), its org's lane, and its priority (0 first).
+
+    ``cpu`` are the CPU units that it takes there, ``timeout`` the seconds from its first task to its end.
+    """
 
     pool: str
     org: str
     priority: int = 0
+    cpu: int = 0
+    timeout: float | None = None
+
+    def shares(self) -> dict[str, str]:
+        """Return what of it the ledger keeps only where it is set."""
+        timeout = "" if self.timeout is None else str(int(self.timeout * 1000))
+        return {"cpu": str(self.cpu or ""), "timeout": timeout}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +157,8 @@ class RunLedger:
         expires_in: float | None,
         state: CeleryState | None = None,
         about: Mapping[str, str],
-        timeout: float | None = None,
     ) -> Parked:
-        """Record the first pass: the continuation, the place in the queue and Celery's state, in one step.
-
-        ``timeout`` in seconds counts from the run's first task.
-        """
-        fields = {**about, "timeout": "" if timeout is None else str(int(timeout * 1000))}
+        """Record the first pass: the continuation, the place in the queue and Celery's state, in one step."""
         found = self.connection.run(
             "park",
             run_id,
@@ -167,7 +170,7 @@ class RunLedger:
             place.priority,
             "" if expires_in is None else expires_in,
             *((state.key, state.value, state.seconds) if state else ("", "", "")),
-            *_flat(fields),
+            *_flat({**about, **place.shares()}),
         )
         return Parked(found) if found in ("parked", "cancelled") else Parked.BEYOND
 

@@ -63,8 +63,6 @@ class RunHandle:
         found, _ = self._publisher.runs.cancel(self.run_id, _REVOKED, {"outcome": outcome.to_dict()})
         if found is Cancelled.UNKNOWN:
             self.entry()  # raises RunNotFound, in its own words
-        elif found in (Cancelled.STOP, Cancelled.SUBMITTING, Cancelled.ALREADY):
-            self.result.revoke(terminate=True)
 
     def __repr__(self) -> str:
         return f"RunHandle({self.run_id!r})"

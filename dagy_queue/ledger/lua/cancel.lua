@@ -1,7 +1,7 @@
 -- Ask for a run to end. ARGV: run id, reason, completion for a run that has no container yet, 1 to leave runs alone
 -- that have one or are getting one. Returns {what, task ARN}: 'unknown', 'finished', 'already', 'queued' (its first
--- pass will end it), 'dropped' (it was waiting, it is resumed as cancelled), 'submitting' (the pump will stop it),
--- 'stop' (the caller must stop the task, also if it was asked before) or 'running' (left alone).
+-- pass will end it), 'dropped' (it was waiting, it is resumed as cancelled), 'submitting' or 'stop' (a pump will stop its
+-- task) or 'running' (left alone).
 local id, reason, completion, waiting_only = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1'
 local key = run_key(id)
 local found = redis.call('HMGET', key, 'phase', 'cancel', 'arn')
@@ -16,5 +16,8 @@ if WAITING[phase] then
   stop(id, completion)
   return { 'dropped', '' }
 end
-if found[3] then return { 'stop', found[3] } end
+if found[3] then
+  owe_stop(id, now_ms())
+  return { 'stop', found[3] }
+end
 return { 'submitting', '' }

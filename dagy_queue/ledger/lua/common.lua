@@ -37,31 +37,103 @@ local function note(id, phase)
   redis.call('XADD', P .. ':history', 'NOMKSTREAM', 'MAXLEN', '~', 1000000, '*', 'run', id, 'phase', phase)
 end
 
+-- A pool is <region>/<cluster>|<capacity type>. Quotas of calls are the region's, slots are the cluster's.
+local function region_of(pool) return string.match(pool, '^(.-)/') or '' end
+local function capacity_of(pool) return string.match(pool, '|(.*)$') or '' end
+local function slots_key(pool) return P .. ':slots:' .. (string.match(pool, '^(.*)|') or pool) end
+
+-- CPU units of a run's task, as far as its request tells.
+local function units_of(id)
+  local own = redis.call('HMGET', run_key(id), 'cpu', 'batch')
+  return tonumber(own[1] or (own[2] and redis.call('HGET', batch_key(own[2]), 'cpu')) or '0') or 0
+end
+
+-- Slots in use follow the phases, in the same step: what leaves its phase gives back its slot.
+local function occupy(id, by)
+  local pool, org = placed(id)
+  if not pool then return end
+  local key, units = slots_key(pool), units_of(id) * by
+  redis.call('HINCRBY', key, 'tasks', by)
+  redis.call('HINCRBY', key, 'tasks:' .. org, by)
+  if units ~= 0 then
+    redis.call('HINCRBY', key, 'cpu', units)
+    redis.call('HINCRBY', key, 'cpu:' .. org, units)
+  end
+  if by < 0 and redis.call('EXISTS', rotation_key(pool)) == 1 then wake() end
+end
+
 local function set_phase(id, phase)
   local key = run_key(id)
   local before = redis.call('HMGET', key, 'phase', 'batch')
   if before[1] == phase then return end
   redis.call('HSET', key, 'phase', phase, 'at', now_ms())
+  if IN_FLIGHT[before[1] or ''] ~= IN_FLIGHT[phase] then occupy(id, IN_FLIGHT[phase] and 1 or -1) end
   count(before[2], before[1], -1)
   count(before[2], phase, 1)
   note(id, phase)
 end
 
+-- A batch with a window lets only so many of its shards wait for their launch or run; the others wait in the batch's own
+-- queue. Returns whether the run may go on to its lane.
+local function pass_window(id, front)
+  local own = redis.call('HMGET', run_key(id), 'batch', 'inside', 'shard')
+  if not own[1] or own[2] then return true end
+  local key = batch_key(own[1])
+  local window = redis.call('HMGET', key, 'window', 'inside')
+  if not window[1] then return true end
+  if tonumber(window[2] or '0') >= tonumber(window[1]) then
+    redis.call('ZADD', key .. ':waiting', front and -1 or own[3], id)
+    return false
+  end
+  redis.call('HINCRBY', key, 'inside', 1)
+  redis.call('HSET', run_key(id), 'inside', 1)
+  return true
+end
+
 -- Lanes are ordered by priority (0 first, as on Celery's Redis transport), then by arrival; 'front' goes before its equals.
 local function enter_lane(id, front)
+  if not pass_window(id, front) then return end
   local pool, org, priority = placed(id)
   local seq = front and 0 or redis.call('INCR', P .. ':seq')
   redis.call('ZADD', lane_key(pool, org), priority * 1e13 + seq, id)
   redis.call('ZADD', rotation_key(pool), 'NX', redis.call('INCR', P .. ':turn'), org)
   redis.call('SADD', P .. ':pools', pool)
+  wake()
+end
+
+-- Let the next shards of a batch out of its own queue, as far as its window allows.
+local function fill_window(batch)
+  local key = batch_key(batch)
+  local window = redis.call('HMGET', key, 'window', 'inside')
+  for _ = 1, tonumber(window[1] or '0') - tonumber(window[2] or '0') do
+    local popped = redis.call('ZPOPMIN', key .. ':waiting')
+    if not popped[1] then return end
+    enter_lane(popped[1], false)
+  end
+end
+
+local function leave_window(id)
+  local own = redis.call('HMGET', run_key(id), 'batch', 'inside')
+  if not own[1] then return end
+  if not own[2] then
+    redis.call('ZREM', batch_key(own[1]) .. ':waiting', id)
+    return
+  end
+  redis.call('HDEL', run_key(id), 'inside')
+  redis.call('HINCRBY', batch_key(own[1]), 'inside', -1)
+  fill_window(own[1])
 end
 
 local function leave_queues(id)
-  redis.call('ZREM', P .. ':leases', id)
-  redis.call('ZREM', P .. ':delayed', id)
-  redis.call('ZREM', P .. ':published', id)
+  for _, name in ipairs({ ':leases', ':delayed', ':published', ':stops' }) do redis.call('ZREM', P .. name, id) end
   local pool, org = placed(id)
   if pool then redis.call('ZREM', lane_key(pool, org), id) end
+end
+
+-- A task that must be stopped: pumps do it, at their rate, and again until ECS says that it has ended.
+local function owe_stop(id, at)
+  redis.call('ZADD', P .. ':stops', at, id)
+  wake()
 end
 
 -- The clock of a run's timeout starts with its first task, and goes on over its retries.
@@ -103,5 +175,36 @@ local function stop(id, completion)
   redis.call('HSET', run_key(id), 'completion', completion)
   set_phase(id, 'STOPPED')
   leave_queues(id)
+  leave_window(id)
   resume(id)
+end
+
+-- What AWS refused for its rate lowers the rate of the region for all dispatchers, at most once a second: to a half.
+-- Every hundred launches after that raise it again by a fifth.
+local LOWEST_FACTOR = 0.05
+
+local function throttle_key(id)
+  local pool = placed(id)
+  return P .. ':throttle:' .. region_of(pool or '')
+end
+
+local function note_throttle(id)
+  local key, now = throttle_key(id), now_ms()
+  local found = redis.call('HMGET', key, 'factor', 'at')
+  redis.call('HSET', key, 'launches', 0)
+  if found[2] and now - tonumber(found[2]) < 1000 then return end
+  local factor = math.max(LOWEST_FACTOR, tonumber(found[1] or '1') / 2)
+  redis.call('HSET', key, 'factor', tostring(factor), 'at', now)
+  redis.call('EXPIRE', key, 3600)
+end
+
+local function note_success(id)
+  local key = throttle_key(id)
+  local factor = tonumber(redis.call('HGET', key, 'factor') or '1')
+  if factor >= 1 or redis.call('HINCRBY', key, 'launches', 1) < 100 then return end
+  if factor * 1.2 >= 1 then
+    redis.call('DEL', key)
+  else
+    redis.call('HSET', key, 'factor', tostring(factor * 1.2), 'launches', 0)
+  end
 end

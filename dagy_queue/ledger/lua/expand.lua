@@ -2,7 +2,7 @@
 -- batch's request as it is). Returns the number of shards entered so far: a chunk that was entered before changes nothing.
 local batch, first = ARGV[1], tonumber(ARGV[2])
 local key = batch_key(batch)
-local shared = redis.call('HMGET', key, 'expanded', 'pool', 'org', 'priority')
+local shared = redis.call('HMGET', key, 'expanded', 'pool', 'org', 'priority', 'window')
 local expanded = tonumber(shared[1] or '0')
 if expanded ~= first then return expanded end
 local now = now_ms()
@@ -14,12 +14,20 @@ for i = 1, entered do
   redis.call('HSET', run_key(id), 'phase', 'HELD', 'attempt', 1, 'created', now, 'at', now, 'batch', batch, 'shard',
     first + i - 1)
   if delta ~= '' then redis.call('HSET', run_key(id), 'delta', delta) end
-  redis.call('ZADD', lane, base + seq + i, id)
+  if shared[5] then
+    redis.call('ZADD', key .. ':waiting', first + i - 1, id)
+  else
+    redis.call('ZADD', lane, base + seq + i, id)
+  end
   note(id, 'HELD')
 end
 count(batch, 'HELD', entered)
-redis.call('ZADD', rotation_key(shared[2]), 'NX', redis.call('INCR', P .. ':turn'), shared[3])
-redis.call('SADD', P .. ':pools', shared[2])
 redis.call('HSET', key, 'expanded', first + entered)
+if shared[5] then
+  fill_window(batch)
+else
+  redis.call('ZADD', rotation_key(shared[2]), 'NX', redis.call('INCR', P .. ':turn'), shared[3])
+  redis.call('SADD', P .. ':pools', shared[2])
+end
 wake()
 return first + entered

@@ -1,6 +1,5 @@
 -- Note the ECS task of an attempt. ARGV: run id, attempt, task ARN.
--- Returns 'noted', or the caller must stop the task: 'cancel' (the run was cancelled), 'late' (its timeout is over), 'stale' (it is over, or beyond
--- this attempt).
+-- Returns 'noted', or 'stale': the run is over, or beyond this attempt, and the caller must stop the task.
 local id, attempt, arn = ARGV[1], ARGV[2], ARGV[3]
 local key = run_key(id)
 local found = redis.call('HMGET', key, 'phase', 'attempt', 'cancel', 'late')
@@ -15,4 +14,6 @@ if found[1] == 'SUBMITTING' or found[1] == 'HELD' then
   set_phase(id, 'SUBMITTED')
 end
 start_clock(id)
-return found[3] and 'cancel' or found[4] and 'late' or 'noted'
+if found[3] or found[4] then owe_stop(id, now_ms()) end
+note_success(id)
+return 'noted'

@@ -1,13 +1,23 @@
--- Grant runs to a pump. ARGV: how many at most, lease in milliseconds, completion of a run whose timeout is over while
--- it waits. Returns {grants, milliseconds until something falls due (-1 = nothing will), 1 if more is waiting, task ARNs
--- of runs whose timeout is over}; a grant is {id, attempt, retries, request, batch, shard, refusals, 1 if it expired
--- while waiting}.
-local most, lease, too_late = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
-local STOP_AGAIN_MS = 30000
+-- Grant runs to a pump, as far as quotas and slots allow. ARGV: how many at most, lease in milliseconds, completion of a
+-- run whose timeout is over while it waits, limits as JSON (see AdmissionLedger).
+-- Returns {grants, milliseconds until something falls due (-1 = nothing will), 1 if more could go on at once, tasks to
+-- stop as {ARN, reason}}; a grant is {id, attempt, retries, request, batch, shard, refusals, 1 if it expired while waiting}.
+local most, lease, too_late, limits = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], cjson.decode(ARGV[4])
+local STOP_AGAIN_MS, SOON_MS = 30000, 1000
 local now = now_ms()
+local next_due = -1
+
+local function due_in(milliseconds)
+  local wait = math.max(0, math.ceil(milliseconds))
+  if next_due < 0 or wait < next_due then next_due = wait end
+end
+
+local function due(name, limit)
+  return redis.call('ZRANGEBYSCORE', P .. name, '-inf', now, 'LIMIT', 0, limit)
+end
 
 -- Leases of dispatchers that died: back to the front of their lanes, same attempt, same client token.
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. ':leases', '-inf', now, 'LIMIT', 0, 1000)) do
+for _, id in ipairs(due(':leases', 1000)) do
   redis.call('ZREM', P .. ':leases', id)
   if redis.call('HGET', run_key(id), 'phase') == 'SUBMITTING' then
     set_phase(id, 'HELD')
@@ -15,7 +25,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. ':leases', '-inf', now, 'LI
   end
 end
 
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. ':delayed', '-inf', now, 'LIMIT', 0, 1000)) do
+for _, id in ipairs(due(':delayed', 1000)) do
   redis.call('ZREM', P .. ':delayed', id)
   local phase = redis.call('HGET', run_key(id), 'phase')
   if phase == 'STOPPED' then
@@ -26,29 +36,95 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. ':delayed', '-inf', now, 'L
   end
 end
 
--- Runs whose timeout is over end here, or their tasks are stopped: again and again, until ECS says that they have ended.
-local stops = {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. ':deadlines', '-inf', now, 'LIMIT', 0, 100)) do
+-- Runs whose timeout is over end here, or their tasks are stopped.
+for _, id in ipairs(due(':deadlines', 100)) do
   local key = run_key(id)
-  local run = redis.call('HMGET', key, 'phase', 'arn')
-  if WAITING[run[1]] then
+  local phase = redis.call('HGET', key, 'phase')
+  redis.call('ZREM', P .. ':deadlines', id)
+  if WAITING[phase] then
     redis.call('HSET', key, 'late', 1)
-    redis.call('ZREM', P .. ':deadlines', id)
     stop(id, too_late)
-  elseif IN_FLIGHT[run[1]] then
+  elseif IN_FLIGHT[phase] then
     redis.call('HSET', key, 'late', 1)
-    redis.call('ZADD', P .. ':deadlines', now + STOP_AGAIN_MS, id)
-    if run[2] then stops[#stops + 1] = run[2] end
-  elseif run[1] == 'STOPPED' then
-    redis.call('ZADD', P .. ':deadlines', now + STOP_AGAIN_MS, id)
-  else
-    redis.call('ZREM', P .. ':deadlines', id)
+    owe_stop(id, now)
+  elseif phase == 'STOPPED' then
+    redis.call('ZADD', P .. ':deadlines', now + SOON_MS, id)
   end
+end
+
+-- Token buckets, read once and written back at the end. No limit of a name, no bucket.
+local buckets = {}
+
+local function bucket(name, limit, factor)
+  if not limit or limit == cjson.null then return nil end
+  local found = buckets[name]
+  if not found then
+    local key = P .. ':bucket:' .. name
+    local kept = redis.call('HMGET', key, 'tokens', 'at')
+    local rate = limit.rate * factor / 1000
+    local tokens = kept[1] and math.min(limit.burst, tonumber(kept[1]) + (now - tonumber(kept[2])) * rate) or limit.burst
+    found = { key = key, rate = rate, tokens = tokens, taken = 0 }
+    buckets[name] = found
+  end
+  return found
+end
+
+local factors = {}
+
+local function factor_of(region)
+  if not factors[region] then
+    factors[region] = tonumber(redis.call('HGET', P .. ':throttle:' .. region, 'factor') or '1')
+  end
+  return factors[region]
+end
+
+-- The buckets that a launch in a pool takes from: calls of RunTask, and launches of each capacity type it may use.
+local function buckets_of(pool)
+  local region = region_of(pool)
+  local factor = factor_of(region)
+  local found = { bucket('calls:' .. region, limits.calls, factor) }
+  for capacity in string.gmatch(capacity_of(pool), '[^+]+') do
+    if string.sub(capacity, 1, 7) == 'FARGATE' then
+      table.insert(found, bucket('launches:' .. region .. ':' .. capacity, limits.launches, factor))
+    end
+  end
+  return found
+end
+
+-- Take a token of each, or tell when there will be one.
+local function take(from)
+  for _, each in ipairs(from) do
+    if each.tokens < 1 then
+      due_in((1 - each.tokens) / each.rate)
+      return false
+    end
+  end
+  for _, each in ipairs(from) do
+    each.tokens = each.tokens - 1
+    each.taken = each.taken + 1
+  end
+  return true
+end
+
+local function room(key, field, limit, wanted)
+  if not limit or limit == cjson.null then return true end
+  return tonumber(redis.call('HGET', key, field) or '0') + wanted <= limit
+end
+
+local function cluster_has_room(pool)
+  return room(slots_key(pool), 'tasks', limits.tasks, 1)
+end
+
+local function fits(pool, org, id)
+  local key, units = slots_key(pool), 0
+  if limits.cpu ~= cjson.null or limits.org_cpu ~= cjson.null then units = units_of(id) end
+  return room(key, 'tasks:' .. org, limits.org_tasks, 1)
+    and room(key, 'cpu', limits.cpu, units)
+    and room(key, 'cpu:' .. org, limits.org_cpu, units)
 end
 
 local function grant(id)
   local run = redis.call('HMGET', run_key(id), 'phase', 'attempt', 'retries', 'request', 'batch', 'shard', 'expires', 'delta', 'refusals')
-  if run[1] ~= 'HELD' then return nil end
   set_phase(id, 'SUBMITTING')
   redis.call('ZADD', P .. ':leases', now + lease, id)
   local expired = run[7] and tonumber(run[7]) <= now
@@ -57,38 +133,81 @@ local function grant(id)
   return { id, run[2], run[3] or '0', run[4] or run[8] or '', run[5] or '', run[6] or '', run[9] or '0', expired and '1' or '0' }
 end
 
+-- Return the next run of a lane that is held; what is not is dropped from it.
+local function head_of(pool, org)
+  while true do
+    local id = redis.call('ZRANGE', lane_key(pool, org), 0, 0)[1]
+    if not id or redis.call('HGET', run_key(id), 'phase') == 'HELD' then return id end
+    redis.call('ZREM', lane_key(pool, org), id)
+  end
+end
+
+-- Grant one run of a pool, of the org whose turn it is; orgs without room are passed over, and remembered.
+local full = {}
+
+local function grant_one(pool, from)
+  local turn = 0
+  while true do
+    local org = redis.call('ZRANGE', rotation_key(pool), turn, turn)[1]
+    if not org then return nil end
+    local id = not full[pool .. org] and head_of(pool, org)
+    if id and fits(pool, org, id) then
+      if not take(from) then return nil end
+      redis.call('ZREM', lane_key(pool, org), id)
+      redis.call('ZADD', rotation_key(pool), redis.call('INCR', P .. ':turn'), org)
+      return grant(id)
+    elseif id or full[pool .. org] then
+      full[pool .. org] = true
+      turn = turn + 1
+    else
+      redis.call('ZREM', rotation_key(pool), org)
+    end
+  end
+end
+
 local grants, more = {}, 0
 local pools = redis.call('SMEMBERS', P .. ':pools')
 local progress = true
 while progress and #grants < most do
   progress = false
   for _, pool in ipairs(pools) do
-    local org = redis.call('ZRANGE', rotation_key(pool), 0, 0)[1]
-    if org and #grants < most then
-      progress = true
-      local popped = redis.call('ZPOPMIN', lane_key(pool, org))
-      local granted = popped[1] and grant(popped[1])
-      if granted then grants[#grants + 1] = granted end
-      if redis.call('EXISTS', lane_key(pool, org)) == 1 then
-        redis.call('ZADD', rotation_key(pool), redis.call('INCR', P .. ':turn'), org)
-      else
-        redis.call('ZREM', rotation_key(pool), org)
+    if #grants < most and cluster_has_room(pool) then
+      local granted = grant_one(pool, buckets_of(pool))
+      if granted then
+        grants[#grants + 1] = granted
+        progress = true
       end
     end
   end
 end
-
-for _, pool in ipairs(pools) do
-  if redis.call('EXISTS', rotation_key(pool)) == 1 then more = 1 end
+-- Every thread of this pump has work: another one may have room for more.
+if progress then
+  more = 1
+  wake()
 end
-if more == 1 then wake() end
 
-local next_due = -1
-for _, set in ipairs({ ':leases', ':delayed', ':deadlines' }) do
-  local first = redis.call('ZRANGE', P .. set, 0, 0, 'WITHSCORES')
-  if first[2] then
-    local wait = math.max(0, tonumber(first[2]) - now)
-    if next_due < 0 or wait < next_due then next_due = wait end
+local stops = {}
+for _, id in ipairs(due(':stops', 100)) do
+  local run = redis.call('HMGET', run_key(id), 'phase', 'arn', 'cancel')
+  if not IN_FLIGHT[run[1] or ''] or not run[2] then
+    redis.call('ZREM', P .. ':stops', id)
+  elseif take({ bucket('stops:' .. string.match(run[2], '^[^:]*:[^:]*:[^:]*:([^:]*)'), limits.stops, 1) }) then
+    redis.call('ZADD', P .. ':stops', now + STOP_AGAIN_MS, id)
+    stops[#stops + 1] = { run[2], run[3] or 'its timeout is over' }
+  else
+    break
   end
+end
+
+for _, each in pairs(buckets) do
+  if each.taken > 0 then
+    redis.call('HSET', each.key, 'tokens', tostring(each.tokens), 'at', now)
+    redis.call('EXPIRE', each.key, 3600)
+  end
+end
+
+for _, set in ipairs({ ':leases', ':delayed', ':deadlines', ':stops' }) do
+  local first = redis.call('ZRANGE', P .. set, 0, 0, 'WITHSCORES')
+  if first[2] and (tonumber(first[2]) > now or set ~= ':stops') then due_in(tonumber(first[2]) - now) end
 end
 return { grants, next_due, more, stops }

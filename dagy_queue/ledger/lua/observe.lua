@@ -1,9 +1,8 @@
 -- Apply a state change that is not the end. ARGV: run id, attempt, version, phase ('' = keep), task ARN.
--- Returns 'applied', 'unknown', 'stale', or 'cancel': the run was cancelled before its task was known, and the caller
--- must stop the task.
+-- Returns 'applied', 'unknown' or 'stale'.
 local id, attempt, version, phase, arn = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local key = run_key(id)
-local found = redis.call('HMGET', key, 'phase', 'attempt', 'version', 'arn', 'cancel')
+local found = redis.call('HMGET', key, 'phase', 'attempt', 'version', 'arn', 'cancel', 'late')
 if not found[1] then return 'unknown' end
 if found[2] ~= attempt or not (IN_FLIGHT[found[1]] or found[1] == 'HELD') then return 'stale' end
 if found[4] and found[4] ~= arn then return 'stale' end
@@ -14,4 +13,6 @@ start_clock(id)
 if found[1] == 'SUBMITTING' or found[1] == 'HELD' then leave_queues(id) end
 if phase ~= '' then set_phase(id, phase) end
 if phase == 'RUNNING' then redis.call('HSETNX', key, 'started', now_ms()) end
-return (found[5] and not found[4]) and 'cancel' or 'applied'
+-- Cancelled or out of time before its task was known.
+if (found[5] or found[6]) and not found[4] then owe_stop(id, now_ms()) end
+return 'applied'

@@ -1,5 +1,6 @@
 -- Put a leased run back after a launch that did not happen. ARGV: run id, attempt, delay in milliseconds, 1 if the
--- next try needs a new client token (a new attempt), milliseconds after which to give up, error text.
+-- next try needs a new client token (a new attempt), milliseconds after which to give up, error text, 1 if AWS refused
+-- it for its rate.
 -- Returns 'held', 'stale', 'cancelled' or 'expired' (the caller must complete the run in the last two).
 local id, attempt = ARGV[1], ARGV[2]
 local key = run_key(id)
@@ -7,6 +8,7 @@ local found = redis.call('HMGET', key, 'phase', 'attempt', 'cancel', 'refused')
 if found[1] ~= 'SUBMITTING' or found[2] ~= attempt then return 'stale' end
 if found[3] then return 'cancelled' end
 local now = now_ms()
+if ARGV[7] == '1' then note_throttle(id) end
 redis.call('HSET', key, 'refusal', ARGV[6])
 if not found[4] then redis.call('HSET', key, 'refused', now) end
 if found[4] and now - tonumber(found[4]) > tonumber(ARGV[5]) then return 'expired' end

@@ -19,7 +19,7 @@ from dagy_queue.ledger import (
     RunLedger,
     RunStatus,
 )
-from dagy_queue.ledger.admission import Noted, Released
+from dagy_queue.ledger.admission import Noted, Released, Unwanted
 from dagy_queue.ledger.runs import Applied, CeleryState, Observation, Place
 
 MESSAGE = json.dumps(
@@ -235,12 +235,14 @@ def test_a_run_in_submission_is_stopped_when_its_task_is_known(runs: RunLedger, 
     (grant,) = admission.lease(1, 60).grants
     assert runs.cancel("r", "because", COMPLETION, waiting_only=True) == (Cancelled.RUNNING, "")
     assert runs.cancel("r", "because", COMPLETION) == (Cancelled.SUBMITTING, "")
-    assert admission.launched(grant.attempt_id, ARN) is Noted.CANCEL
+    assert admission.launched(grant.attempt_id, ARN) is Noted.NOTED
+    assert admission.lease(1, 60).unwanted == (Unwanted(ARN, "because"),)
 
 
 def test_a_launched_run_is_cancelled_by_stopping_its_task(runs: RunLedger, admission: AdmissionLedger) -> None:
     launched(runs, admission)
     assert runs.cancel("r", "because", COMPLETION) == (Cancelled.STOP, ARN)
+    assert admission.lease(1, 60).unwanted == (Unwanted(ARN, "because"),)
     assert runs.cancel("nobody", "because", COMPLETION) == (Cancelled.UNKNOWN, "")
 
 
@@ -285,16 +287,28 @@ def test_a_cancelled_run_that_still_runs_is_stopped_again_when_asked_again(
     launched(runs, admission)
     for _ in range(2):
         assert runs.cancel("r", "because", COMPLETION) == (Cancelled.STOP, ARN)
+        assert admission.lease(1, 60).unwanted == (Unwanted(ARN, "because"),)
 
 
-def test_the_first_event_of_a_run_cancelled_in_submission_tells_to_stop_its_task(
+def test_a_task_is_stopped_again_until_it_has_ended(runs: RunLedger, admission: AdmissionLedger) -> None:
+    attempt_id = launched(runs, admission)
+    runs.cancel("r", "because", COMPLETION)
+    granted = admission.lease(1, 60)
+    assert granted.next_due is not None
+    assert 20 < granted.next_due <= 30
+    runs.complete(attempt_id, COMPLETION)
+    assert admission.lease(1, 60).next_due is None
+
+
+def test_the_first_event_of_a_run_cancelled_in_submission_has_its_task_stopped(
     runs: RunLedger, admission: AdmissionLedger
 ) -> None:
     park(runs)
     (grant,) = admission.lease(1, 60).grants
     runs.cancel("r", "because", COMPLETION)
     first, second = event(grant.attempt_id, 1, Phase.PROVISIONING), event(grant.attempt_id, 2, Phase.PENDING)
-    assert runs.apply([first, second]) == [Applied.CANCEL, Applied.APPLIED]
+    assert runs.apply([first, second]) == [Applied.APPLIED, Applied.APPLIED]
+    assert admission.lease(1, 60).unwanted == (Unwanted(ARN, "because"),)
 
 
 def test_a_task_that_appears_after_its_run_is_over_is_unwanted(runs: RunLedger, admission: AdmissionLedger) -> None:

@@ -1,0 +1,263 @@
+"""What the ledger lets dispatchers launch: rates, slots and windows that all of them share, on a real Redis."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from dagy_queue.ids import AttemptId, new_id, shard_id
+from dagy_queue.ledger import AdmissionLedger, BatchLedger, Continuation, RedisConnection, RunLedger
+from dagy_queue.ledger.admission import Limits, Rate, Released
+from dagy_queue.ledger.runs import Place
+
+POOL = "us-east-1/dagy|FARGATE"
+SPOT = "us-east-1/dagy|FARGATE_SPOT"
+ELSEWHERE = "eu-west-1/dagy|FARGATE"
+DONE = {"outcome": {"kind": "succeeded", "summary": "ok"}}
+SLOW = 0.001
+"""A rate at which nothing comes back while a test runs."""
+
+
+class Scene:
+    """A ledger with runs in it."""
+
+    def __init__(self, connection: RedisConnection) -> None:
+        self.connection = connection
+        self.runs = RunLedger(connection)
+        self.admission = AdmissionLedger(connection)
+        self.batches = BatchLedger(connection)
+
+    def park(self, *run_ids: str, pool: str = POOL, org: str = "acme", cpu: int = 256, priority: int = 0) -> None:
+        for run_id in run_ids:
+            self.runs.park(
+                run_id,
+                request={},
+                continuation=Continuation("queue", "{}"),
+                place=Place(pool=pool, org=org, cpu=cpu, priority=priority),
+                expires_in=None,
+                about={},
+            )
+
+    def batch(self, shards: int, window: int | None = None) -> list[str]:
+        """Enter a batch and return the ids of its shards."""
+        batch_id = new_id()
+        fields = {"request": "{}", "callback": "{}", "callback_id": "c", "correlation": "c", "org": "acme"}
+        message = Continuation("queue", "{}")
+        self.batches.publish(batch_id, message, deltas=[{}] * shards, fields=fields)
+        self.batches.prepare(batch_id, message, Place(pool=POOL, org="acme", cpu=256), window=window)
+        ids = [shard_id(batch_id, n) for n in range(shards)]
+        self.batches.enter_shards(batch_id, 0, [(run_id, {}) for run_id in ids])
+        return ids
+
+    def granted(self, most: int = 1000, **limits: object) -> list[str]:
+        return [g.attempt_id.run_id for g in self.admission.lease(most, 60, Limits(**limits)).grants]  # type: ignore[arg-type]
+
+    def end(self, *run_ids: str) -> None:
+        for run_id in run_ids:
+            self.runs.complete(AttemptId(run_id, 1), DONE)
+
+
+@pytest.fixture
+def scene(connection: RedisConnection) -> Scene:
+    return Scene(connection)
+
+
+def names(prefix: str, count: int) -> list[str]:
+    return [f"{prefix}{n}" for n in range(count)]
+
+
+def test_no_more_is_granted_than_there_are_tokens(scene: Scene) -> None:
+    scene.park(*names("r", 30))
+    assert len(scene.granted(calls=Rate(SLOW, 20))) == 20
+    assert scene.granted(calls=Rate(SLOW, 20)) == []
+
+
+def test_the_pump_is_told_when_the_next_token_comes(scene: Scene) -> None:
+    scene.park(*names("r", 3))
+    granted = scene.admission.lease(10, 600, Limits(calls=Rate(2, 2)))
+    assert len(granted.grants) == 2
+    assert granted.next_due is not None
+    assert 0.3 < granted.next_due <= 0.5
+    assert not granted.more
+
+
+def test_tokens_come_back_at_the_rate(scene: Scene) -> None:
+    scene.park(*names("r", 400))
+    began, found = time.monotonic(), 0
+    while (elapsed := time.monotonic() - began) < 1.5:
+        granted = scene.admission.lease(50, 60, Limits(calls=Rate(100, 10)))
+        found += len(granted.grants)
+        assert found <= 10 + 100 * (time.monotonic() - began) + 1
+        scene.admission.wait(granted.next_due or 0.01)
+    assert found >= 0.9 * (10 + 100 * elapsed - 5)
+
+
+def test_several_clients_share_the_tokens(scene: Scene, connection: RedisConnection) -> None:
+    scene.park(*names("r", 300))
+    limits = Limits(calls=Rate(SLOW, 200))
+
+    def take(_: int) -> list[str]:
+        return [g.attempt_id.run_id for g in AdmissionLedger(connection).lease(7, 60, limits).grants]
+
+    with ThreadPoolExecutor(8) as pool:
+        found = [run_id for ids in pool.map(take, range(100)) for run_id in ids]
+    assert len(found) == len(set(found)) == 200
+
+
+def test_capacity_types_have_launches_of_their_own(scene: Scene) -> None:
+    scene.park(*names("r", 5))
+    scene.park(*names("s", 5), pool=SPOT)
+    found = scene.granted(launches=Rate(SLOW, 3))
+    assert sorted(run_id[0] for run_id in found) == ["r", "r", "r", "s", "s", "s"]
+
+
+def test_a_strategy_of_both_takes_from_both(scene: Scene) -> None:
+    scene.park(*names("r", 5), pool="us-east-1/dagy|FARGATE+FARGATE_SPOT")
+    assert len(scene.granted(launches=Rate(SLOW, 2))) == 2
+    scene.park("s", pool=SPOT)
+    assert scene.granted(launches=Rate(SLOW, 2)) == []
+
+
+def test_launches_on_instances_have_no_quota_of_fargates(scene: Scene) -> None:
+    scene.park(*names("r", 5), pool="us-east-1/dagy|EC2")
+    assert len(scene.granted(launches=Rate(SLOW, 1))) == 5
+
+
+def test_regions_have_quotas_of_their_own(scene: Scene) -> None:
+    scene.park(*names("r", 3))
+    scene.park(*names("e", 3), pool=ELSEWHERE)
+    assert len(scene.granted(calls=Rate(SLOW, 2))) == 4
+
+
+def test_a_cluster_has_room_for_so_many_tasks(scene: Scene) -> None:
+    scene.park(*names("r", 5))
+    first = scene.granted(tasks=2)
+    assert len(first) == 2
+    assert scene.granted(tasks=2) == []
+    scene.end(first[0])
+    assert len(scene.granted(tasks=2)) == 1
+
+
+def test_a_cluster_has_room_for_so_many_vcpus(scene: Scene) -> None:
+    scene.park(*names("r", 5), cpu=1024)
+    assert len(scene.granted(cpu=2048 + 512)) == 2
+
+
+def test_an_org_that_is_full_does_not_stand_in_the_way(scene: Scene) -> None:
+    scene.park(*names("a", 5))
+    scene.park(*names("b", 5), org="beta")
+    assert sorted(scene.granted(org_tasks=2)) == ["a0", "a1", "b0", "b1"]
+
+
+def test_an_org_has_so_many_vcpus(scene: Scene) -> None:
+    scene.park(*names("a", 5), cpu=4096)
+    scene.park(*names("b", 5), org="beta", cpu=256)
+    assert sorted(scene.granted(org_cpu=4096)) == ["a0", "b0", "b1", "b2", "b3", "b4"]
+
+
+def test_a_slot_that_becomes_free_wakes_a_pump(scene: Scene, connection: RedisConnection) -> None:
+    scene.park("r0", "r1")
+    (first,) = scene.granted(tasks=1)
+    connection.client.delete(connection.key("wake"))
+    scene.end(first)
+    assert connection.client.llen(connection.key("wake")) == 1
+
+
+def test_a_slot_is_free_again_when_a_lease_runs_out_or_a_launch_is_refused(scene: Scene) -> None:
+    scene.park("r0")
+    scene.admission.lease(1, 0.0, Limits(tasks=1))
+    (grant,) = scene.admission.lease(1, 60, Limits(tasks=1)).grants
+    answer = scene.admission.release(grant.attempt_id, delay=0, new_attempt=False, give_up_after=60, reason="")
+    assert answer is Released.HELD
+    assert scene.granted(tasks=1) == ["r0"]
+
+
+def test_a_window_lets_only_so_many_shards_go(scene: Scene) -> None:
+    ids = scene.batch(10, window=3)
+    assert scene.granted() == ids[:3]
+    assert scene.granted() == []
+    scene.end(ids[1])
+    assert scene.granted() == [ids[3]]
+
+
+def test_a_window_does_not_hold_up_what_is_behind_it(scene: Scene) -> None:
+    ids = scene.batch(10, window=2)
+    scene.park("behind")
+    assert scene.granted() == [*ids[:2], "behind"]
+
+
+def test_a_shard_that_was_cancelled_gives_its_place_to_the_next(scene: Scene) -> None:
+    ids = scene.batch(4, window=1)
+    for run_id in ids[:2]:
+        scene.runs.cancel(run_id, "because", DONE)
+    assert scene.granted() == [ids[2]]
+
+
+def test_a_shard_that_is_tried_again_waits_for_a_place(scene: Scene) -> None:
+    ids = scene.batch(3, window=1)
+    (grant,) = scene.admission.lease(5, 60).grants
+    scene.runs.complete(grant.attempt_id, DONE)
+    assert scene.runs.retry(grant.attempt_id, 0) == 2
+    assert scene.granted() == [ids[1]]
+    scene.end(ids[1])
+    assert scene.granted() == [ids[0]]
+
+
+def test_a_throttle_halves_the_rate_for_all_at_most_once_a_second(scene: Scene) -> None:
+    scene.park(*names("r", 30))
+    grants = scene.admission.lease(10, 60, Limits(calls=Rate(20, 10))).grants
+    for grant in grants:
+        scene.admission.release(
+            grant.attempt_id, delay=60, new_attempt=False, give_up_after=600, reason="", throttled=True
+        )
+    granted = scene.admission.lease(1, 600, Limits(calls=Rate(20, 10)))
+    while granted.grants:
+        granted = scene.admission.lease(1, 600, Limits(calls=Rate(20, 10)))
+    assert granted.next_due is not None
+    assert 0.05 < granted.next_due <= 0.1
+
+
+def test_launches_that_succeed_raise_the_rate_again(scene: Scene, connection: RedisConnection) -> None:
+    scene.park(*names("r", 601))
+    (first,) = scene.admission.lease(1, 60).grants
+    scene.admission.release(first.attempt_id, delay=60, new_attempt=False, give_up_after=600, reason="", throttled=True)
+    key = connection.key("throttle", "us-east-1")
+    seen = []
+    for grant in scene.admission.lease(600, 60).grants:
+        scene.admission.launched(grant.attempt_id, "arn:aws:ecs:us-east-1:1:task/dagy/abc")
+        seen.append(float(connection.client.hget(key, "factor") or 1))  # type: ignore[arg-type]
+    assert sorted(set(seen)) == pytest.approx([0.5, 0.6, 0.72, 0.864, 1.0])
+    assert not connection.client.exists(key)
+
+
+def test_tasks_are_stopped_at_a_rate(scene: Scene) -> None:
+    scene.park(*names("r", 5))
+    for grant in scene.admission.lease(5, 60).grants:
+        arn = f"arn:aws:ecs:us-east-1:1:task/dagy/{grant.attempt_id.run_id}"
+        scene.admission.launched(grant.attempt_id, arn)
+        scene.runs.cancel(grant.attempt_id.run_id, "because", DONE)
+    granted = scene.admission.lease(5, 60, Limits(stops=Rate(1, 3)))
+    assert len(granted.unwanted) == 3
+    assert granted.next_due is not None
+    assert granted.next_due <= 1
+
+
+def test_the_small_org_is_launched_at_half_the_rate_from_its_first_second(scene: Scene) -> None:
+    scene.park(*names("a", 200))
+    scene.park(*names("b", 10), org="beta")
+    assert [run_id[0] for run_id in scene.granted(20)].count("b") == 10
+
+
+def test_a_run_of_high_priority_goes_before_all_others_of_its_org(scene: Scene) -> None:
+    scene.park(*names("r", 200), priority=5)
+    scene.park("urgent", priority=0)
+    assert scene.granted(1) == ["urgent"]
+
+
+def test_slots_are_all_free_when_all_is_over(scene: Scene, connection: RedisConnection) -> None:
+    scene.park(*names("r", 20))
+    scene.end(*scene.granted())
+    slots = connection.client.hgetall(connection.key("slots", "us-east-1/dagy"))
+    assert set(slots.values()) == {"0"}  # type: ignore[union-attr]
