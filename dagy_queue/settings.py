@@ -236,7 +236,9 @@ class LimitSettings(Section):
     """Quotas that all dispatchers together keep to. The rates are Fargate's own quotas in its larger regions."""
 
     run_task_rate: Share = Field(20.0, description="RunTask calls a second, in each region; empty: no limit")
-    run_task_burst: float = Field(19.0, ge=1, description="RunTask calls that may come at once")
+    run_task_burst: float = Field(
+        15.0, ge=1, description="RunTask calls that may come at once; AWS's 20 less what may arrive late"
+    )
     launch_rate: Share = Field(
         20.0, description="launches a second on Fargate, in each region and capacity type; empty: no limit"
     )

@@ -27,6 +27,7 @@ from dagy_queue.local.provision import CLUSTER, Provisioned, provision
 from dagy_queue.local.redis_server import RedisServer, require
 from dagy_queue.settings import Settings
 
+UNLIMITED = {f"DAGY_QUEUE__LIMITS__{name}_RATE": "" for name in ("RUN_TASK", "LAUNCH", "STOP_TASK")}
 STOP_SECONDS = 10.0
 """Time for the product's processes to end after SIGTERM."""
 
@@ -137,8 +138,9 @@ class LocalStack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that lead a process to this stack."""
-        return self.provisioned.environment()
+        """The variables that lead a process to this stack. Without quotas of its own, it needs none kept to."""
+        own = {} if self._options.ecs.get("limits") else UNLIMITED
+        return {**self.provisioned.environment(), **own}
 
     def settings(self, **sections: Any) -> Settings:
         """Return the settings of a process of this stack."""

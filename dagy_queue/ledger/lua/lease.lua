@@ -73,7 +73,7 @@ local factors = {}
 
 local function factor_of(region)
   if not factors[region] then
-    factors[region] = tonumber(redis.call('HGET', P .. ':throttle:' .. region, 'factor') or '1')
+    factors[region] = tonumber(redis.call('HGET', throttle_key(region), 'factor') or '1')
   end
   return factors[region]
 end

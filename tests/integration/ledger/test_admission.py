@@ -205,31 +205,70 @@ def test_a_shard_that_is_tried_again_waits_for_a_place(scene: Scene) -> None:
     assert scene.granted() == [ids[0]]
 
 
-def test_a_throttle_halves_the_rate_for_all_at_most_once_a_second(scene: Scene) -> None:
-    scene.park(*names("r", 30))
-    grants = scene.admission.lease(10, 60, Limits(calls=Rate(20, 10))).grants
-    for grant in grants:
+def throttled(scene: Scene, *run_ids: str) -> None:
+    for run_id in run_ids:
         scene.admission.release(
-            grant.attempt_id, delay=60, new_attempt=False, give_up_after=600, reason="", throttled=True
+            AttemptId(run_id, 1), delay=600, new_attempt=False, give_up_after=600, reason="", throttled=True
         )
-    granted = scene.admission.lease(1, 600, Limits(calls=Rate(20, 10)))
-    while granted.grants:
-        granted = scene.admission.lease(1, 600, Limits(calls=Rate(20, 10)))
+
+
+def factor(connection: RedisConnection) -> float:
+    return float(connection.client.hget(connection.key("throttle", "us-east-1"), "factor") or 1)  # type: ignore[arg-type]
+
+
+def long_ago(connection: RedisConnection, milliseconds: int) -> None:
+    """Move the last throttle into the past."""
+    connection.client.hincrby(connection.key("throttle", "us-east-1"), "at", -milliseconds)
+
+
+def test_a_throttle_empties_the_bucket_for_all(scene: Scene, connection: RedisConnection) -> None:
+    scene.park(*names("r", 5))
+    limits = {"calls": Rate(SLOW, 20)}
+    throttled(scene, *scene.granted(1, **limits))
+    assert scene.granted(**limits) == []
+    assert factor(connection) == 1
+
+
+def test_throttles_of_one_second_are_one_incident(scene: Scene, connection: RedisConnection) -> None:
+    scene.park(*names("r", 5))
+    throttled(scene, *scene.granted())
+    assert factor(connection) == 1
+
+
+def test_throttles_that_come_again_halve_the_rate_each_time(scene: Scene, connection: RedisConnection) -> None:
+    scene.park(*names("r", 5))
+    seen = []
+    for run_id in scene.granted():
+        throttled(scene, run_id)
+        seen.append(factor(connection))
+        long_ago(connection, 2_000)
+    assert seen == [1, 0.5, 0.25, 0.125, 0.0625]
+
+
+def test_a_throttle_long_after_another_changes_no_rate(scene: Scene, connection: RedisConnection) -> None:
+    scene.park("r0", "r1")
+    for run_id in scene.granted():
+        throttled(scene, run_id)
+        long_ago(connection, 11_000)
+    assert factor(connection) == 1
+
+
+def test_a_lower_rate_makes_tokens_come_later(scene: Scene, connection: RedisConnection) -> None:
+    scene.park(*names("r", 3))
+    connection.client.hset(connection.key("throttle", "us-east-1"), "factor", 0.5)
+    granted = scene.admission.lease(10, 600, Limits(calls=Rate(2, 1)))
     assert granted.next_due is not None
-    assert 0.05 < granted.next_due <= 0.1
+    assert 0.8 < granted.next_due <= 1
 
 
 def test_launches_that_succeed_raise_the_rate_again(scene: Scene, connection: RedisConnection) -> None:
-    scene.park(*names("r", 601))
-    (first,) = scene.admission.lease(1, 60).grants
-    scene.admission.release(first.attempt_id, delay=60, new_attempt=False, give_up_after=600, reason="", throttled=True)
-    key = connection.key("throttle", "us-east-1")
+    scene.park(*names("r", 600))
+    connection.client.hset(connection.key("throttle", "us-east-1"), "factor", 0.5)
     seen = []
     for grant in scene.admission.lease(600, 60).grants:
         scene.admission.launched(grant.attempt_id, "arn:aws:ecs:us-east-1:1:task/dagy/abc")
-        seen.append(float(connection.client.hget(key, "factor") or 1))  # type: ignore[arg-type]
+        seen.append(factor(connection))
     assert sorted(set(seen)) == pytest.approx([0.5, 0.6, 0.72, 0.864, 1.0])
-    assert not connection.client.exists(key)
 
 
 def test_tasks_are_stopped_at_a_rate(scene: Scene) -> None:
