@@ -227,6 +227,9 @@ class DispatchSettings(Section):
         None, description="RunTask calls or placements refused before a launch fails; empty: until start_timeout"
     )
     expansion_chunk: int = Field(500, ge=1, le=5000, description="shards entered into the ledger at a time")
+    results_by_value: int = Field(
+        262_144, ge=0, description="bytes of a batch's results up to which its callback gets them by value"
+    )
     check_health_on_startup: bool = Field(
         True, description="whether a dispatcher checks Redis, AWS, the cluster and the settings before it starts"
     )

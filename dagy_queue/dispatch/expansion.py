@@ -1,7 +1,7 @@
 """Expansion of a batch: its shards go straight into the ledger, parked, in chunks; a redelivery goes on where it was.
 
-Called by the ``dagy.fan_out`` task. The shards form a native Celery chord: each carries the batch's id as its group,
-its index, and the callback as the chord's body, so that Celery itself collects the results in order and calls it back.
+Called by the ``dagy.fan_out`` task. The shards are members of a Celery group with the batch's id. How the batch ends is
+in ``dispatch/batch_end.py``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from itertools import islice
 from typing import Any
 
 import structlog
-from celery.canvas import maybe_signature
 
 from dagy_queue.dispatch.parking import place_of
 from dagy_queue.dispatch.services import Services
@@ -32,28 +31,24 @@ class ExpansionMoved(Exception):
 def expand(services: Services, batch_id: str, root_id: str) -> dict[str, Any]:
     """Enter the shards of a batch that are not entered yet, under the root task given; return what was done."""
     batch = services.batches.get(batch_id)
-    callback = maybe_signature(dict(batch.callback), app=services.app)
-    if batch.total == 0:
-        callback.apply_async(([],), task_id=batch.callback_id)
-    elif batch.expanded < batch.total:
-        services.app.backend.set_chord_size(batch_id, batch.total)
-        _prepare(services, batch, callback, root_id)
+    if batch.expanded < batch.total:
+        _prepare(services, batch, root_id)
         _enter(services, batch)
     services.batches.expanded(batch_id)
     log.info("batch_expanded", batch_id=batch_id, shards=batch.total)
     return {"batch_id": batch_id, "shards": batch.total}
 
 
-def _prepare(services: Services, batch: BatchRecord, callback: Any, root_id: str) -> None:
+def _prepare(services: Services, batch: BatchRecord, root_id: str) -> None:
     request = read_request(batch.request)
     template = services.app.signature(LAUNCH_TASK, queue=LAUNCH_QUEUE, priority=request.priority)
     continuation = services.renderer.signature(
         template,
         blanks={**shard_blanks(), "parent_id": batch.batch_id, "root_id": root_id},
         group_id=batch.batch_id,
-        chord=callback,
     )
-    services.batches.prepare(batch.batch_id, continuation, place_of(services, request, request.priority))
+    place = place_of(services, request, request.priority)
+    services.batches.prepare(batch.batch_id, continuation, place, window=batch.policy.max_parallel)
 
 
 def _enter(services: Services, batch: BatchRecord) -> None:

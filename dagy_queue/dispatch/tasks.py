@@ -1,4 +1,4 @@
-"""The dispatcher's Celery tasks: ``dagy.launch``, ``dagy.fan_out`` and ``dagy.collect``."""
+"""The dispatcher's Celery task of a run, ``dagy.launch``; those of batches are in ``dispatch/batch_tasks.py``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from celery import Celery, Task
 from celery.exceptions import Ignore, Reject, Retry
 from celery.signals import task_revoked
 
-from dagy_queue.dispatch import expansion, parking
+from dagy_queue.dispatch import parking
 from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import RedisUnavailable, RequestInvalid, RunFailed
 from dagy_queue.ids import AttemptId
 from dagy_queue.ledger import RunStatus
-from dagy_queue.messaging.names import ATTEMPT_HEADER, COLLECT_TASK, FAN_OUT_TASK, LAUNCH_TASK
+from dagy_queue.messaging.names import ATTEMPT_HEADER, LAUNCH_TASK
 from dagy_queue.outcomes import Kind, Outcome
 from dagy_queue.requests.templating import rendered
 
@@ -60,8 +60,8 @@ class LaunchTask(Task):
         self.services.runs.finish(AttemptId(task_id, attempt or 1), final, outcome)
 
 
-def register_tasks(app: Celery, services: Services) -> None:
-    """Add the tasks to the app of a dispatcher."""
+def register_launch(app: Celery, services: Services) -> None:
+    """Add the task to the app of a dispatcher."""
 
     @app.task(base=LaunchTask, bind=True, name=LAUNCH_TASK, acks_late=True, typing=False)
     def launch(self: LaunchTask, *upstream: Any, request: Any = None, receives: str | None = None) -> Any:
@@ -84,19 +84,6 @@ def register_tasks(app: Celery, services: Services) -> None:
         raise Ignore
 
     launch.services = services
-
-    @app.task(bind=True, name=FAN_OUT_TASK, acks_late=True, typing=False)
-    def fan_out(self: Task, batch_id: str) -> dict[str, Any]:
-        """Enter a batch's shards in the ledger; see ``dispatch/expansion.py``."""
-        try:
-            return expansion.expand(services, batch_id, self.request.root_id or batch_id)
-        except (RedisUnavailable, expansion.ExpansionMoved) as exc:
-            raise Reject(exc, requeue=True) from exc
-
-    @app.task(name=COLLECT_TASK, typing=False)
-    def collect(results: list[Any]) -> list[Any]:
-        """Return the results of a batch that has no callback of its own."""
-        return results
 
 
 def _rendered(task: Task, request: Any) -> Any:

@@ -12,11 +12,12 @@ from typing import Any
 import structlog
 from celery import Celery, bootsteps
 
+from dagy_queue.dispatch.batch_tasks import register_batches
 from dagy_queue.dispatch.launcher import Launcher
 from dagy_queue.dispatch.pump import Pump
 from dagy_queue.dispatch.revoke import Canceller, install
 from dagy_queue.dispatch.services import Services
-from dagy_queue.dispatch.tasks import register_tasks
+from dagy_queue.dispatch.tasks import register_launch
 from dagy_queue.messaging.app import make_app
 from dagy_queue.messaging.names import FAN_OUT_QUEUE, LAUNCH_QUEUE
 from dagy_queue.messaging.publication import enter_on_publish
@@ -31,7 +32,8 @@ def make_dispatcher_app(config: Settings) -> Celery:
     app = make_app(config)
     services = Services.build(config, app)
     launcher = Launcher(services)
-    register_tasks(app, services)
+    register_launch(app, services)
+    register_batches(app, services)
     bind_models(config)
     enter_on_publish()
     install(Canceller(services))

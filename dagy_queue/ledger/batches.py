@@ -11,9 +11,11 @@ from typing import Any
 from kombu.utils.json import loads
 
 from dagy_queue.errors import BatchNotFound
+from dagy_queue.ids import shard_id
 from dagy_queue.ledger.connection import RedisConnection
 from dagy_queue.ledger.phases import Phase
 from dagy_queue.ledger.runs import Continuation, Place
+from dagy_queue.requests.policies import BatchPolicy
 
 SPEC_CHUNK = 500
 """Shards kept together in one element of a batch's spec."""
@@ -30,6 +32,10 @@ class BatchRecord:
     callback_id: str
     request: Mapping[str, Any]
     callback: Mapping[str, Any]
+    """Empty where the results are only collected."""
+    policy: BatchPolicy
+    root_id: str
+    cancel_reason: str
     created_at: datetime
 
 
@@ -49,6 +55,8 @@ class BatchLedger:
     ) -> bool:
         """Enter a batch, its shards' deltas and its message, and send the message: one transaction.
 
+        Among the fields are the messages that end (``ender``) and cancel it (``canceller``), sent to its own queue.
+
         Returns False if the ledger has the batch already.
         """
         chunks = [
@@ -56,8 +64,38 @@ class BatchLedger:
             for start in range(0, len(deltas), SPEC_CHUNK)
         ]
         flat = [part for pair in {**fields, "total": str(len(deltas))}.items() for part in pair]
+        flat += ["fan_out_queue", message.list_key]
         args = (batch_id, message.list_key, message.message, len(chunks), *chunks, *flat)
         return bool(self.connection.run("publish_batch", *args))
+
+    def cancel(self, batch_id: str, reason: str) -> str:
+        """Have a batch cancelled. Returns ``cancelled``, ``already`` or ``over``. Raises BatchNotFound."""
+        found = str(self.connection.run("cancel_batch", batch_id, reason))
+        if found == "unknown":
+            raise _not_found(batch_id)
+        return found
+
+    def end(self, batch_id: str, callback: Continuation | None = None) -> bool:
+        """Mark a batch as ended and send its callback, in one step; False if it was ended before."""
+        sent = (callback.list_key, callback.message) if callback else ("", "")
+        return bool(self.connection.run("end_batch", batch_id, self.connection.settings.finished_ttl, *sent))
+
+    def ended_shards(self, batch_id: str, first: int, most: int) -> list[int]:
+        """Return the shards that have ended, in the order they did, from the ``first`` of them on."""
+        with self.connection.errors():
+            found = self.connection.client.lrange(self._key(batch_id, "done"), first, first + most - 1)
+        return [int(shard) for shard in found]
+
+    def deltas(self, batch_id: str, shards: Sequence[int]) -> list[dict[str, Any]]:
+        """Return what some shards differ in. Raises BatchNotFound if the ledger no longer has one of them."""
+        with self.connection.errors():
+            pipeline = self.connection.client.pipeline(transaction=False)
+            for shard in shards:
+                pipeline.hmget(self.connection.key("run", shard_id(batch_id, shard)), ("phase", "delta"))
+            found = pipeline.execute()
+        if any(phase is None for phase, _ in found):
+            raise _not_found(batch_id)
+        return [json.loads(delta) if delta else {} for _, delta in found]
 
     def prepare(self, batch_id: str, template: Continuation, place: Place, *, window: int | None = None) -> None:
         """Store what all shards share: the template of their continuation and their place in the queue.
@@ -111,7 +149,7 @@ class BatchLedger:
         with self.connection.errors():
             fields: dict[str, str] = self.connection.client.hgetall(self._key(batch_id))  # type: ignore[assignment]
         if "request" not in fields:
-            raise BatchNotFound(f"batch {batch_id!r} is not in the ledger of this Redis")
+            raise _not_found(batch_id)
         return BatchRecord(
             batch_id=batch_id,
             total=int(fields["total"]),
@@ -119,7 +157,10 @@ class BatchLedger:
             correlation_id=fields["correlation"],
             callback_id=fields["callback_id"],
             request=json.loads(fields["request"]),
-            callback=loads(fields["callback"]),
+            callback=loads(fields["callback"]) if fields.get("callback") else {},
+            policy=BatchPolicy(**json.loads(fields.get("policy") or "{}")),
+            root_id=fields.get("root") or batch_id,
+            cancel_reason=fields.get("cancel", ""),
             created_at=datetime.fromtimestamp(int(fields["created"]) / 1000, UTC),
         )
 
@@ -131,7 +172,7 @@ class BatchLedger:
             pipeline.hgetall(self._key(batch_id, "counts"))
             total, counts = pipeline.execute()
         if total is None:
-            raise BatchNotFound(f"batch {batch_id!r} is not in the ledger of this Redis")
+            raise _not_found(batch_id)
         by_phase = {Phase(name): int(n) for name, n in counts.items() if int(n)}
         if waiting := int(total) - sum(by_phase.values()):
             by_phase[Phase.QUEUED] = waiting
@@ -139,3 +180,7 @@ class BatchLedger:
 
     def _key(self, batch_id: str, *parts: str) -> str:
         return ":".join((self.connection.key("batch", batch_id), *parts))
+
+
+def _not_found(batch_id: str) -> BatchNotFound:
+    return BatchNotFound(f"batch {batch_id!r} is not in the ledger of this Redis")

@@ -7,7 +7,8 @@ FAN_OUT_QUEUE = "dagy.fanout"
 
 LAUNCH_TASK = "dagy.launch"
 FAN_OUT_TASK = "dagy.fan_out"
-COLLECT_TASK = "dagy.collect"
+END_BATCH_TASK = "dagy.end_batch"
+CANCEL_BATCH_TASK = "dagy.cancel_batch"
 
 ATTEMPT_HEADER = "dagy_attempt"
 """Message header of a resumed task: which attempt's completion it came for. Without it, a pass is the first."""

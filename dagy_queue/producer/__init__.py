@@ -1,7 +1,8 @@
 """What application code calls. It needs a Redis URL and nothing of AWS."""
 
-from dagy_queue.producer.batch import BatchHandle, BatchProgress, fan_out
+from dagy_queue.producer.batch import BatchHandle, BatchProgress, ShardResult
 from dagy_queue.producer.canvas import launch_sig
+from dagy_queue.producer.fan_out import fan_out
 from dagy_queue.producer.launcher import DagLauncher, launch, launch_container
 from dagy_queue.producer.results import DagLaunchResult, RunStatusReport
 from dagy_queue.producer.run import RunHandle
@@ -13,6 +14,7 @@ __all__ = [
     "DagLauncher",
     "RunHandle",
     "RunStatusReport",
+    "ShardResult",
     "fan_out",
     "launch",
     "launch_container",

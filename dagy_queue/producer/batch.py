@@ -1,37 +1,26 @@
-"""Fanning out: one message for any number of shards, and the handle of the batch."""
+"""The handle of a batch: how far it is, its results, its end. ``fan_out`` returns it; any process makes one by id."""
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from celery import current_app
-from celery.canvas import Signature, group
-from kombu.utils.json import dumps
+from celery import states
+from celery.canvas import Signature
 
-from dagy_queue.errors import Problem, RequestInvalid
-from dagy_queue.ids import new_id, shard_id
-from dagy_queue.ledger import Phase
-from dagy_queue.messaging.names import COLLECT_TASK, FAN_OUT_QUEUE, FAN_OUT_TASK, LAUNCH_QUEUE
-from dagy_queue.messaging.publication import about_request
-from dagy_queue.messaging.routing import settle
-from dagy_queue.producer.building import RequestBuilder, default_builder
-from dagy_queue.producer.canvas import to_json
+from dagy_queue.errors import Problem, RequestInvalid, ResultTimeout
+from dagy_queue.ids import shard_correlation, shard_id
+from dagy_queue.ledger import Phase, RunStatus
+from dagy_queue.messaging.shard_results import PAGE, ShardMeta, ShardResults, metas_of, shard_metas
 from dagy_queue.producer.publisher import Publisher, default_publisher
-from dagy_queue.producer.run import RunHandle
+from dagy_queue.producer.run import STATUS_OF_STATE, RunHandle
 from dagy_queue.producer.waiting import wait_for
-from dagy_queue.requests import LaunchRequest, RunRequest, parse_request
-from dagy_queue.requests.json_values import json_problems
-from dagy_queue.requests.overlay import overlay
-from dagy_queue.requests.shards import OF_THE_BATCH
-from dagy_queue.requests.templating import template_problems
+from dagy_queue.requests import read_request
 
 _WATCH_SECONDS = 0.2
-_MAX_PROBLEMS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +46,24 @@ class BatchProgress:
         return self.done >= self.total
 
 
-class FanOutLauncher(Protocol):
-    """What a fan-out takes from a DagLauncher: where it publishes, and how it builds requests."""
+@dataclass(frozen=True, slots=True)
+class ShardResult:
+    """One shard of a batch: where it is, and its result or its error."""
 
-    @property
-    def publisher(self) -> Publisher:
-        """Its publisher."""
-
-    @property
-    def builder(self) -> RequestBuilder:
-        """Its request builder."""
+    index: int
+    run_id: str
+    status: RunStatus | None
+    """SUCCEEDED, FAILED or CANCELLED; None while it goes on."""
+    value: Any = None
+    error: str = ""
+    outcome: Mapping[str, Any] | None = None
 
 
 class BatchHandle:
     """A batch, known by its id; any process can make one."""
 
     def __init__(self, batch_id: str, publisher: Publisher | None = None) -> None:
-        self.batch_id = _checked_id(batch_id)
+        self.batch_id = checked_batch_id(batch_id)
         self._publisher = publisher or default_publisher()
         self.result = self._publisher.app.AsyncResult(callback_id(batch_id))
         """Celery's result of the callback (or of the list of results, where there is no callback)."""
@@ -81,9 +71,38 @@ class BatchHandle:
     def get(self, timeout: float | None = None) -> Any:
         """Wait for the callback and return its result; without a callback, the shards' results in order.
 
-        ``timeout`` in seconds. Raises celery's ChordError if a shard failed, ResultTimeout, RedisUnavailable.
+        ``timeout`` in seconds. Raises celery's ChordError if more shards failed than the batch tolerates,
+        ResultTimeout, RedisUnavailable.
         """
-        return wait_for(self.result, f"batch {self.batch_id}", timeout, self._publisher.settings.redis.url)
+        result = wait_for(self.result, f"batch {self.batch_id}", timeout, self._publisher.settings.redis.url)
+        if isinstance(result, ShardResults) and result.batch_id == self.batch_id:
+            return [shard.as_result() for shard in self._metas(range(len(result)))]
+        return result
+
+    def results(self, first: int = 0, count: int | None = None) -> Iterator[ShardResult]:
+        """Yield the shards in order, as they are now, read a page at a time; ``count`` of them from ``first`` on."""
+        total = len(self)
+        return map(_shard_result, self._metas(range(first, total if count is None else min(total, first + count))))
+
+    def as_completed(self, timeout: float | None = None) -> Iterator[ShardResult]:
+        """Yield each shard when it has ended, in the order they do. Raises ResultTimeout after ``timeout`` seconds."""
+        total, seen = len(self), 0
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while seen < total:
+            ended = self._publisher.batches.ended_shards(self.batch_id, seen, PAGE)
+            yield from map(_shard_result, metas_of(self._backend, self.batch_id, ended))
+            seen += len(ended)
+            if not ended:
+                if deadline is not None and time.monotonic() > deadline:
+                    raise ResultTimeout(f"{total - seen} of {total} shards did not end within {timeout:g} seconds")
+                time.sleep(_WATCH_SECONDS)
+
+    def cancel(self, reason: str = "cancelled") -> None:
+        """Ask for the batch to end: waiting shards are dropped, running containers are stopped.
+
+        The wish is in the ledger when this returns. Shards that have ended stay as they are. Raises BatchNotFound.
+        """
+        self._publisher.batches.cancel(self.batch_id, reason)
 
     def progress(self) -> BatchProgress:
         """Return the counts by phase; costs the same for 10 shards and for 100,000. Raises BatchNotFound."""
@@ -105,6 +124,32 @@ class BatchHandle:
         """Return the handle of one shard, counted from 0."""
         return RunHandle(shard_id(self.batch_id, index), self._publisher)
 
+    def retry_failed(self, *, callback: Signature | None = None, **policies: Any) -> BatchHandle:
+        """Launch the shards that failed or were cancelled once more, as a batch of their own, and return its handle.
+
+        They keep their correlation ids. ``callback`` and policies are the new batch's, as for ``fan_out``. Raises
+        BatchNotFound if the ledger no longer has the shards, RequestInvalid if none failed, RedisUnavailable.
+        """
+        from dagy_queue.producer.fan_out import policy_of, publish_batch
+
+        batch = self._publisher.batches.get(self.batch_id)
+        failed = [m.shard for m in self._metas(range(batch.total)) if m.is_over and m.state != states.SUCCESS]
+        if not failed:
+            raise RequestInvalid([Problem("batch_id", self.batch_id, "a batch with shards that failed")], "retry")
+        deltas = [
+            {"correlation_id": shard_correlation(batch.correlation_id, shard), **delta}
+            for shard, delta in zip(failed, self._publisher.batches.deltas(self.batch_id, failed), strict=True)
+        ]
+        request = read_request(batch.request)
+        return publish_batch(self._publisher, request, deltas, policy=policy_of(policies), callback=callback)
+
+    def _metas(self, shards: range) -> Iterator[ShardMeta]:
+        return shard_metas(self._backend, self.batch_id, shards.stop, shards.start)
+
+    @property
+    def _backend(self) -> Any:
+        return self._publisher.app.backend
+
     def __len__(self) -> int:
         return self._publisher.batches.get(self.batch_id).total
 
@@ -112,117 +157,19 @@ class BatchHandle:
         return f"BatchHandle({self.batch_id!r})"
 
 
-def fan_out(
-    request: RunRequest | None = None,
-    shards: Iterable[Mapping[str, Any]] = (),
-    *,
-    callback: Signature | None = None,
-    batch_id: str | None = None,
-    launcher: FanOutLauncher | None = None,
-    **fields: Any,
-) -> BatchHandle:
-    """Launch one run per shard with one message, and return the handle of the batch at once.
-
-    Give what all shards share as a request, or as the fields of one; ``shards`` are the parameters of each (for a
-    container: the fields that differ, such as ``command``). With ``task_count`` in the fields instead, there are that
-    many shards that differ in nothing but their number (``TASK_NUM``). Shard ``i`` has the correlation id
-    ``<correlation_id>:<i>``. The callback (a Celery signature) gets the list of results, in the order of the shards; if
-    a shard fails it fails with Celery's ChordError. ``launcher`` is a DagLauncher whose options and profiles count.
-    Raises RequestInvalid, RedisUnavailable; nothing was published then.
-    """
-    publisher = launcher.publisher if launcher else default_publisher()
-    builder = launcher.builder if launcher else default_builder()
-    task_count = fields.pop("task_count", None)
-    checked = builder.build(request, fields)
-    deltas = _deltas(checked, shards if task_count is None else _alike(shards, task_count))
-    _check_count(deltas, builder.config.ecs.max_task_count)
-    batch_id = _checked_id(batch_id)
-    values = to_json(checked) | {"correlation_id": checked.correlation_id or batch_id}
-    body = _body(publisher, callback, batch_id)
-    signature = publisher.app.signature(FAN_OUT_TASK, kwargs={"batch_id": batch_id}, queue=FAN_OUT_QUEUE)
-    message = publisher.renderer.signature(signature, task_id=batch_id)
-    record = {
-        "request": json.dumps(values),
-        "callback": dumps(body),
-        "callback_id": body.options["task_id"],
-        "correlation": values["correlation_id"],
-        "org": checked.org_id,
-        "flow": about_request(values)["flow"],
-    }
-    publisher.batches.publish(batch_id, message, deltas=deltas, fields=record)
-    return BatchHandle(batch_id, publisher)
-
-
 def callback_id(batch_id: str) -> str:
     """Return the Celery task id of a batch's callback."""
     return str(uuid.uuid5(uuid.UUID(batch_id), "callback"))
 
 
-def _deltas(request: RunRequest, shards: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return what differs from shard to shard: parameters of a flow, fields of a container request."""
-    deltas: list[dict[str, Any]] = []
-    problems: list[Problem] = []
-    for index, shard in enumerate(shards):
-        if not isinstance(shard, Mapping):
-            problems.append(Problem(f"shards[{index}]", shard, "a dict of what differs"))
-        elif isinstance(request, LaunchRequest):
-            problems += json_problems(dict(shard), f"shards[{index}]")
-            problems += template_problems(shard, f"shards[{index}]")
-            deltas.append({"parameters": dict(shard)} if shard else {})
-        else:
-            problems += _field_problems(request, shard, index)
-            deltas.append(dict(shard))
-        if len(problems) >= _MAX_PROBLEMS:
-            break
-    if problems:
-        raise RequestInvalid(problems, "fan-out")
-    return deltas
-
-
-def _alike(shards: Iterable[Mapping[str, Any]], count: Any) -> list[dict[str, Any]]:
-    """Return shards without a difference, as Heimdall's task_count has them."""
-    if shards != ():
-        raise RequestInvalid([Problem("task_count", count, "shards or a task_count, not both")], "fan-out")
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise RequestInvalid([Problem("task_count", count, "a number of tasks, at least 1")], "fan-out")
-    return [{} for _ in range(count)]
-
-
-def _check_count(deltas: list[dict[str, Any]], most: int | None) -> None:
-    if most is not None and len(deltas) > most:
-        allowed = f"at most {most}, the cluster's limit (DAGY_QUEUE__ECS__MAX_TASK_COUNT)"
-        raise RequestInvalid([Problem("shards", len(deltas), allowed)], "fan-out")
-
-
-def _field_problems(request: RunRequest, shard: Mapping[str, Any], index: int) -> list[Problem]:
-    if not shard:
-        return []
-    if shared := sorted(shard.keys() & OF_THE_BATCH):
-        return [
-            Problem(f"shards[{index}].{n}", shard[n], "the same for all shards: a field of the request") for n in shared
-        ]
-    try:
-        parse_request(overlay(request.model_dump(exclude_unset=True), shard), type(request))
-    except RequestInvalid as exc:
-        return [Problem(f"shards[{index}].{p.field}", p.value, p.allowed) for p in exc.problems]
-    return []
-
-
-def _body(publisher: Publisher, callback: Signature | None, batch_id: str) -> Signature:
-    if isinstance(callback, group) or not isinstance(callback, Signature | None):
-        raise RequestInvalid(
-            [Problem("callback", callback, "the signature of a task, chain or chord; a group has no single result")]
-        )
-    body = callback.clone() if callback is not None else publisher.app.signature(COLLECT_TASK, queue=LAUNCH_QUEUE)
-    settle(body, current_app)
-    body.freeze(callback_id(batch_id))
-    return body
-
-
-def _checked_id(batch_id: str | None) -> str:
-    if batch_id is None:
-        return new_id()
+def checked_batch_id(batch_id: str) -> str:
+    """Return a batch's id as we write it. Raises RequestInvalid if it cannot be one."""
     try:
         return str(uuid.UUID(batch_id))
     except ValueError:
         raise RequestInvalid([Problem("batch_id", batch_id, "a UUID")]) from None
+
+
+def _shard_result(meta: ShardMeta) -> ShardResult:
+    status = STATUS_OF_STATE.get(meta.state)
+    return ShardResult(meta.shard, meta.run_id, status, meta.value, meta.error, meta.outcome)

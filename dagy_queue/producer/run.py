@@ -11,7 +11,7 @@ from dagy_queue.producer.waiting import wait_for
 
 _REVOKED = "revoked"
 
-_STATUS_OF_STATE = {
+STATUS_OF_STATE = {
     "SUCCESS": RunStatus.SUCCEEDED,
     "FAILURE": RunStatus.FAILED,
     "REVOKED": RunStatus.CANCELLED,
@@ -39,7 +39,7 @@ class RunHandle:
         entry = self.entry()
         if entry.phase in (Phase.STOPPED, Phase.QUEUED):
             # Celery stores the result a moment before the ledger hears of it.
-            return _STATUS_OF_STATE.get(self.result.state, entry.status)
+            return STATUS_OF_STATE.get(self.result.state, entry.status)
         return entry.status
 
     def entry(self) -> RunEntry:

@@ -41,6 +41,11 @@ def make_application(redis_url: str) -> Celery:
     def replaced(self: Any, value: Any) -> Any:
         raise self.replace(launch_sig(flow_name="echo", org_id="acme", parameters={"value": value}))
 
+    @app.task(name="app.measure")
+    def measure(results: Any) -> dict[str, Any]:
+        """Say what a callback was given, and how much of it there is."""
+        return {"type": type(results).__name__, "count": len(results), "characters": sum(map(len, results))}
+
     @app.task(name="app.fail")
     def fail(*_: Any) -> None:
         raise RuntimeError("the callback failed")

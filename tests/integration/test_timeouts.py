@@ -24,7 +24,7 @@ def test_a_run_that_takes_too_long_is_stopped_and_fails(flows: LocalStack) -> No
     assert caught.value.outcome["kind"] == "timed_out"
     assert "timeout" in caught.value.outcome["resolution"]
     task = _describe(flows, run.entry().task_arn)
-    assert (task["lastStatus"], task["stoppedReason"]) == ("STOPPED", "dagy: the run's timeout is over")
+    assert (task["lastStatus"], task["stoppedReason"]) == ("STOPPED", "dagy: its timeout is over")
 
 
 def test_a_run_that_ends_in_time_succeeds() -> None:

@@ -206,3 +206,28 @@ local function note_success(id)
   if factor >= 1 or redis.call('HINCRBY', key, 'launches', 1) < 100 then return end
   redis.call('HSET', key, 'factor', tostring(math.min(1, factor * 1.2)), 'launches', 0)
 end
+
+-- Have a batch cancelled, for the reason given, unless it is already: a task walks its shards.
+local function cancel_batch(batch, reason)
+  local key = batch_key(batch)
+  local found = redis.call('HMGET', key, 'canceller', 'fan_out_queue')
+  if not found[1] or redis.call('HSETNX', key, 'cancel', reason) == 0 then return false end
+  redis.call('LPUSH', found[2], found[1])
+  return true
+end
+
+-- A shard has ended: too many failures cancel the others of a batch that fails fast, the last one ends the batch.
+local function batch_progress(batch, shard, status, ttl)
+  local key = batch_key(batch)
+  redis.call('RPUSH', key .. ':done', shard)
+  local counts = redis.call('HMGET', key .. ':counts', 'SUCCEEDED', 'FAILED', 'CANCELLED')
+  local failed = tonumber(counts[2] or '0')
+  local over = tonumber(counts[1] or '0') + failed + tonumber(counts[3] or '0')
+  local found = redis.call('HMGET', key, 'total', 'tolerated', 'fail_fast', 'ender', 'fan_out_queue')
+  if over >= tonumber(found[1]) then
+    redis.call('ZREM', P .. ':deadlines', 'batch:' .. batch)
+    if found[4] and redis.call('HSETNX', key, 'over', now_ms()) == 1 then redis.call('LPUSH', found[5], found[4]) end
+  elseif status == 'FAILED' and found[3] and failed > tonumber(found[2] or '0') then
+    cancel_batch(batch, 'too many shards have failed')
+  end
+end

@@ -14,6 +14,9 @@ for i = 1, entered do
   redis.call('HSET', run_key(id), 'phase', 'HELD', 'attempt', 1, 'created', now, 'at', now, 'batch', batch, 'shard',
     first + i - 1)
   if delta ~= '' then redis.call('HSET', run_key(id), 'delta', delta) end
+  if string.find(delta, '"correlation_id"', 1, true) then
+    redis.call('HSET', run_key(id), 'correlation', cjson.decode(delta).correlation_id)
+  end
   if shared[5] then
     redis.call('ZADD', key .. ':waiting', first + i - 1, id)
   else

@@ -1,5 +1,6 @@
 -- The Celery task has its result: the run is over. ARGV: run id, attempt, final status, seconds to keep the entry,
--- outcome in its final words ('' = as it is known). The last shard of a batch lets the batch expire as well. Returns 1, or 0 if the run is not stopped at that attempt.
+-- outcome in its final words ('' = as it is known). The last shard of a batch has the batch ended.
+-- Returns 1, or 0 if the run is not stopped at that attempt.
 local id, ttl, outcome = ARGV[1], ARGV[4], ARGV[5]
 local key = run_key(id)
 local found = redis.call('HMGET', key, 'phase', 'attempt', 'batch')
@@ -16,15 +17,5 @@ redis.call('HSET', key, 'ended', now_ms())
 set_phase(id, ARGV[3])
 redis.call('HDEL', key, 'message', 'queue', 'published')
 redis.call('EXPIRE', key, ttl)
-if found[3] then
-  local batch = batch_key(found[3])
-  local over = 0
-  for _, n in ipairs(redis.call('HMGET', batch .. ':counts', 'SUCCEEDED', 'FAILED', 'CANCELLED')) do
-    over = over + tonumber(n or '0')
-  end
-  if over >= tonumber(redis.call('HGET', batch, 'total')) then
-    redis.call('EXPIRE', batch, ttl)
-    redis.call('EXPIRE', batch .. ':counts', ttl)
-  end
-end
+if found[3] then batch_progress(found[3], redis.call('HGET', key, 'shard'), ARGV[3], ttl) end
 return 1

@@ -38,10 +38,12 @@ end
 
 -- Runs whose timeout is over end here, or their tasks are stopped.
 for _, id in ipairs(due(':deadlines', 100)) do
-  local key = run_key(id)
-  local phase = redis.call('HGET', key, 'phase')
+  local key, batch = run_key(id), string.match(id, '^batch:(.*)')
+  local phase = not batch and redis.call('HGET', key, 'phase')
   redis.call('ZREM', P .. ':deadlines', id)
-  if WAITING[phase] then
+  if batch then
+    cancel_batch(batch, 'its timeout is over')
+  elseif WAITING[phase] then
     redis.call('HSET', key, 'late', 1)
     stop(id, too_late)
   elseif IN_FLIGHT[phase] then

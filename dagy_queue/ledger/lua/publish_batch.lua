@@ -8,5 +8,10 @@ redis.call('HSET', key, 'created', now, 'published', message)
 for i = 5, 4 + chunks do redis.call('RPUSH', key .. ':spec', ARGV[i]) end
 for i = 5 + chunks, #ARGV, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
 redis.call('ZADD', P .. ':published_batches', now, id)
+local timeout = redis.call('HGET', key, 'timeout_ms')
+if timeout then
+  redis.call('ZADD', P .. ':deadlines', now + tonumber(timeout), 'batch:' .. id)
+  wake()
+end
 redis.call('LPUSH', list, message)
 return 1

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagy_queue.launching.refusals import Refusal, backoff, refusal_of
 from dagy_queue.errors import (
     AwsCapacity,
     AwsError,
@@ -16,6 +15,7 @@ from dagy_queue.errors import (
     FlowNotFound,
     RequestInvalid,
 )
+from dagy_queue.launching.refusals import Refusal, backoff, refusal_of
 from tests.unit.strategies import unhurried
 
 

@@ -19,7 +19,8 @@ from dagy_queue.ids import shard_id
 from dagy_queue.ledger import Phase, RedisConnection
 from dagy_queue.messaging.names import COLLECT_TASK, FAN_OUT_QUEUE, FAN_OUT_TASK
 from dagy_queue.producer import batch as batch_module
-from dagy_queue.producer.batch import BatchHandle, BatchProgress, callback_id, fan_out
+from dagy_queue.producer.batch import BatchHandle, BatchProgress, callback_id
+from dagy_queue.producer.fan_out import fan_out
 from dagy_queue.producer.publisher import Publisher
 from dagy_queue.requests import LaunchRequest
 from dagy_queue.settings import load_settings

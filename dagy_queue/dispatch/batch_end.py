@@ -1,0 +1,117 @@
+"""The end of a batch: its callback with the results in order, or its failure, as a chord of Celery's would have it.
+
+The last shard's ``finish`` sends a ``dagy.end_batch`` message in the same step, so that the end is as durable as the
+batch. ``dispatch/tasks.py`` calls :func:`end_batch` and :func:`cancel_batch`; both may be called again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import structlog
+from celery import chain, states
+from celery.canvas import Signature, group, maybe_signature
+from celery.exceptions import ChordError
+
+from dagy_queue.dispatch.services import Services
+from dagy_queue.ids import shard_id
+from dagy_queue.ledger import BatchRecord, Phase
+from dagy_queue.messaging.shard_results import ShardMeta, ShardResults, shard_metas
+from dagy_queue.outcomes import Kind, Outcome
+
+log = structlog.get_logger(__name__)
+
+_NAMED = 3
+_CANCELLED_AT_ONCE = 500
+
+
+class NotAllEntered(Exception):
+    """The batch is still being expanded: its later shards cannot be cancelled yet."""
+
+
+def end_batch(services: Services, batch_id: str) -> dict[str, Any]:
+    """Send a batch's callback, or fail it; return what was done."""
+    batch = services.batches.get(batch_id)
+    counts = services.batches.counts(batch_id)
+    failed = counts.get(Phase.FAILED, 0) + counts.get(Phase.CANCELLED, 0)
+    if failed > batch.policy.tolerated(batch.total):
+        _fail(services, batch, failed)
+    else:
+        _succeed(services, batch)
+    log.info("batch_ended", batch_id=batch_id, shards=batch.total, failed=failed)
+    return {"batch_id": batch_id, "shards": batch.total, "failed": failed}
+
+
+def cancel_batch(services: Services, batch_id: str) -> int:
+    """Cancel every shard that has not ended; return how many there were. Raises NotAllEntered to be called again."""
+    batch = services.batches.get(batch_id)
+    outcome = Outcome(kind=Kind.CANCELLED, summary=batch.cancel_reason).to_dict()
+    ids = iter([shard_id(batch_id, shard) for shard in range(batch.expanded)])
+    cancelled = 0
+    while part := list(islice(ids, _CANCELLED_AT_ONCE)):
+        cancelled += services.runs.cancel_all(part, batch.cancel_reason, {"outcome": outcome})
+    log.info("batch_cancelled", batch_id=batch_id, shards=cancelled, reason=batch.cancel_reason)
+    if batch.expanded < batch.total:
+        raise NotAllEntered(batch_id)
+    return cancelled
+
+
+def _succeed(services: Services, batch: BatchRecord) -> None:
+    callback = _callback(services, batch)
+    if callback is None:
+        backend = services.app.backend
+        backend.store_result(batch.callback_id, ShardResults(batch.batch_id, batch.total), states.SUCCESS)
+        services.batches.end(batch.batch_id)
+        return
+    results = _results(services, batch)
+    options: dict[str, Any] = {"task_id": batch.callback_id, "parent_id": batch.batch_id, "root_id": batch.root_id}
+    if isinstance(callback, chain | group) or callback.task.startswith("celery."):
+        callback.apply_async((results,), **options)  # several messages, perhaps
+        services.batches.end(batch.batch_id)
+    else:
+        services.batches.end(batch.batch_id, services.renderer.signature(callback, args=(results,), **options))
+
+
+def _fail(services: Services, batch: BatchRecord, failed: int) -> None:
+    error = ChordError(_why(services, batch, failed))
+    callback = _callback(services, batch)
+    backend = services.app.backend
+    if callback is None:
+        backend.store_result(batch.callback_id, error, states.FAILURE)
+    else:
+        callback.options.setdefault("task_id", batch.callback_id)
+        try:
+            raise error  # Celery takes the error from the stack
+        except ChordError:
+            backend.chord_error_from_stack(callback, error)
+    services.batches.end(batch.batch_id)
+
+
+def _callback(services: Services, batch: BatchRecord) -> Signature | None:
+    return maybe_signature(dict(batch.callback), app=services.app) if batch.callback else None
+
+
+def _results(services: Services, batch: BatchRecord) -> Sequence[Any]:
+    """Return the results by value, or a reference to them where they would make too large a message."""
+    most, size, values = services.settings.dispatch.results_by_value, 0, []
+    for meta in shard_metas(services.app.backend, batch.batch_id, batch.total):
+        size += meta.size
+        if size > most:
+            return ShardResults(batch.batch_id, batch.total)
+        values.append(meta.as_result())
+    return values
+
+
+def _why(services: Services, batch: BatchRecord, failed: int) -> str:
+    metas = shard_metas(services.app.backend, batch.batch_id, batch.total)
+    first = list(islice((meta for meta in metas if meta.state != states.SUCCESS), _NAMED))
+    named = "; ".join(_line(meta) for meta in first)
+    more = f"; and {failed - len(first)} more" if failed > len(first) else ""
+    reason = f" ({batch.cancel_reason})" if batch.cancel_reason else ""
+    return f"{failed} of {batch.total} shards failed{reason}: {named}{more}"
+
+
+def _line(meta: ShardMeta) -> str:
+    return f"shard {meta.shard} (run {meta.run_id}): {meta.error or meta.state}"
