@@ -143,7 +143,7 @@ class RecordsSettings(Section):
     runs_table: str = Field("DAGY_RUNS", description="table of the runs' records")
     enabled: bool = Field(True, description="whether the bridge writes the runs' records; the same for all bridges")
     linger: Seconds = Field(
-        0.5, ge=0, le=60, description="seconds in which the bridge collects changes before it writes them together"
+        1.0, ge=0, le=60, description="seconds in which the bridge collects changes before it writes them together"
     )
     latest_ttl: Seconds = Field(10.0, ge=0, description="seconds a dispatcher remembers what 'latest' resolved to")
 
