@@ -41,7 +41,7 @@ class Launch:
     shard: int | None
     report_uri: str
     usual_overrides: tuple[ContainerOverride, ...] = ()
-    """The settings' overrides: for those of the definition's containers that they name, below the request's fields."""
+    """The settings' overrides: below the request's, and for those containers alone that the definition has."""
     tags: Mapping[str, str]
     """The settings', the request's and run_task_kwargs', merged."""
     package_uris: tuple[str, ...] = ()
@@ -119,8 +119,8 @@ def _asked(launch: Launch) -> dict[str, Any]:
     if isinstance(request, ContainerRequest) and request.command:
         worker["command"] = list(request.command)
     usual = [_in_api_form(o) for o in launch.usual_overrides if o.name in launch.definition.containers]
-    asked: dict[str, Any] = {"containerOverrides": usual}
-    for level in ([worker], [_in_api_form(o) for o in request.container_overrides]):
+    asked: dict[str, Any] = {"containerOverrides": [worker]}
+    for level in (usual, [_in_api_form(o) for o in request.container_overrides]):
         asked = merge_run_task_kwargs(asked, {"containerOverrides": level})
     if request.size:
         asked |= dict(zip(("cpu", "memory"), map(str, request.size), strict=True))

@@ -231,9 +231,10 @@ def _fields(draw: st.DrawFn) -> dict[str, Any]:
         "assign_public_ip": draw(st.sampled_from([None, True, False])),
         "task_role_arn": draw(st.sampled_from(["", ROLE.format("r")])),
         "tags": draw(st.dictionaries(st.from_regex(r"[a-z]{1,9}", fullmatch=True), st.just("x y"), max_size=3)),
-        "ephemeral_storage_gib": draw(st.none() | st.integers(21, 200)),
         "run_task_kwargs": draw(st.sampled_from([{}, {"enableExecuteCommand": True}, {"tags": []}])),
     }
+    if fields["launch_type"] != "EC2":
+        fields["ephemeral_storage_gib"] = draw(st.none() | st.integers(21, 200))
     if fields["launch_type"] is None and draw(st.booleans()):
         fields["capacity_provider_strategy"] = [{"capacityProvider": "FARGATE_SPOT", "weight": 1}]
     if size := draw(st.none() | sizes):

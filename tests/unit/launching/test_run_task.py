@@ -262,7 +262,7 @@ def test_size_storage_and_roles_are_overridden() -> None:
 
 def test_overrides_are_laid_over_one_another_by_level() -> None:
     def said(level: str) -> dict[str, str]:
-        levels = ("usual", "request", "override", "kwargs")
+        levels = ("request", "usual", "override", "kwargs")
         return {f"FROM_{other.upper()}": level for other in levels[levels.index(level) :]}
 
     def pairs(level: str) -> list[dict[str, str]]:
@@ -279,13 +279,13 @@ def test_overrides_are_laid_over_one_another_by_level() -> None:
     usual = ContainerOverride(name="worker", environment=said("usual"), command=("usual",), cpu=5, memory=64)
     worker = container(run_task_parameters(launch_of(request, usual_overrides=(usual,))))
     env = variables(worker)
-    assert {name: env[name] for name in said("usual")} == {
-        "FROM_USUAL": "usual",
+    assert {name: env[name] for name in said("request")} == {
         "FROM_REQUEST": "request",
+        "FROM_USUAL": "usual",
         "FROM_OVERRIDE": "override",
         "FROM_KWARGS": "kwargs",
     }
-    assert (worker["command"], worker["cpu"], worker["memory"]) == (["of-request"], 10, 64)
+    assert (worker["command"], worker["cpu"], worker["memory"]) == (["usual"], 10, 64)
 
 
 def test_a_sidecar_is_overridden_by_its_name() -> None:
