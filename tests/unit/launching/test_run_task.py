@@ -382,6 +382,12 @@ def test_tags_say_what_runs_for_whom() -> None:
     }
 
 
+def test_run_task_kwargs_cannot_change_our_tags() -> None:
+    kwargs = {"tags": [{"key": "dagy:run", "value": "another"}]}
+    launch = launch_of(JOB, placement=replace(placement_of(JOB, settings()), kwargs=kwargs))
+    assert tags(launch)["dagy:run"] == "run"
+
+
 @pytest.mark.parametrize(
     ("attempt_id", "batch_id", "shard", "name"),
     [
