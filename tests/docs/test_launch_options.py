@@ -9,13 +9,23 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
-from dagy_queue import DagLauncher, DagLaunchResult, DeploymentModel, DepPackageModel, FlowModel
+from dagy_queue import (
+    BatchHandle,
+    DagLauncher,
+    DagLaunchResult,
+    DeploymentModel,
+    DepPackageModel,
+    FlowModel,
+    LaunchRequest,
+    fan_out,
+)
 from dagy_queue.aws.clients import AwsClients
 from dagy_queue.launching import direct
 from dagy_queue.local.environment import environ
@@ -185,7 +195,7 @@ def launched(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> DagLaunchResult:
 
 def facts_of(result: DagLaunchResult, calls: list[Call], ecs: Any) -> dict[str, Any]:
     """Return what the expressions of the page can use."""
-    if not calls:
+    if not result.success:
         return {"result": result, "refused": result.error_message or ""}
     (call,) = calls
     parameters = call.parameters
@@ -308,6 +318,23 @@ PAIRS = {
 LEVELS = [line for line in PAGE.read_text().splitlines() if re.match(r"\| \*\*\d", line)]
 
 
+USUAL = json.dumps([{"name": "main", "environment": {"LEVEL": "usual"}}])
+
+
+@pytest.mark.parametrize(
+    ("setting", "level"),
+    [
+        ({"DAGY_QUEUE__ECS__CONTAINER_OVERRIDES": USUAL}, "usual"),
+        ({"DAGY_QUEUE__ECS__RUN_TASK_KWARGS": json.dumps(KWARGS)}, "kwargs"),
+    ],
+)
+def test_overrides_of_the_settings_win_over_fields_of_a_request(
+    setting: dict[str, str], level: str, calls: list[Call], ecs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Asked(setting, {}, {**FROM_TEMPLATE, "extra_env_vars": {"LEVEL": "request"}})
+    assert is_true(f"env['LEVEL'] == '{level}'", facts_of(launched(asked, monkeypatch), calls, ecs))
+
+
 @pytest.mark.parametrize("name", PAIRS)
 def test_a_level_wins_over_the_one_below(
     name: str, calls: list[Call], ecs: Any, monkeypatch: pytest.MonkeyPatch
@@ -396,3 +423,9 @@ def test_more_tags_than_ecs_takes_are_refused_with_the_limit(
     assert "43 tags given, 42 allowed: ECS takes 50, and 8 are ours" in refused
     tags.popitem()
     assert launched(Asked({}, {}, {"tags": tags}), monkeypatch).success
+
+
+def test_what_is_not_there_yet_is_not_there() -> None:
+    """The page says so of each; when one comes, the page is to be mended."""
+    assert not hasattr(BatchHandle, "retry_failed")
+    assert not {"fail_fast", "max_parallel", "tolerate"} & {*LaunchRequest.model_fields, *signature(fan_out).parameters}
