@@ -6,7 +6,7 @@ code gives to :func:`load_settings`. Each setting takes the highest level that n
 """
 
 from dagy_queue.settings.fields import Section
-from dagy_queue.settings.loading import load_settings, read_settings, settings
+from dagy_queue.settings.loading import current_origins, load_settings, read_settings, settings
 from dagy_queue.settings.names import FLAT_NAMES
 from dagy_queue.settings.origins import Origin, origins
 from dagy_queue.settings.sections import (
@@ -36,6 +36,7 @@ __all__ = [
     "Section",
     "Settings",
     "StorageSettings",
+    "current_origins",
     "load_settings",
     "origins",
     "read_settings",

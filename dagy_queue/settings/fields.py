@@ -26,7 +26,7 @@ def read_json(value: Any) -> Any:
     try:
         return json.loads(value)
     except (ValueError, RecursionError) as exc:
-        raise allowed(f"JSON ({exc})") from None
+        raise allowed(f"JSON is expected ({exc})") from None
 
 
 def split_commas(value: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from dagy_queue.settings.names import FLAT_NAMES, PREFIX, did_you_mean, variable
+from dagy_queue.settings.names import FLAT_NAMES, PREFIX, did_you_mean, nearest, variable
 from dagy_queue.settings.sections import NAMED_SETS, SECTIONS, Settings
 
 
@@ -90,7 +90,7 @@ def sectioned_level(environ: Mapping[str, str]) -> Level:
         elif section in SECTIONS:
             level.add(Path(section, key), environ[name], f"env {name}")
         else:
-            level.problems.append(f"{name}: no such setting; {_nearest_variable(name, section)}")
+            level.problems.append(f"{name}: no such setting; {_nearest_variable(Path(section, key))}")
     return level
 
 
@@ -109,12 +109,10 @@ def _add_set(level: Level, section: str, text: str, origin: str) -> None:
         level.add(Path(section, name), fields, origin)
 
 
-def _nearest_variable(name: str, section: str) -> str:
-    spelled = {variable(*path).lower(): variable(*path) for path in every_path()}
-    answer = did_you_mean(name, spelled)
-    if not answer.startswith("did"):
-        return f"no section is called {section}; {did_you_mean(section, _SECTION_NAMES)}"
-    return answer.upper().replace("DID YOU MEAN", "did you mean")
+def _nearest_variable(path: Path) -> str:
+    if near := nearest(str(path), [str(known) for known in every_path()]):
+        return f"did you mean {variable(*near.split('.'))}?"
+    return f"no section is called {path.section}; {did_you_mean(path.section, _SECTION_NAMES)}"
 
 
 def every_path() -> Iterator[Path]:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from dagy_queue.errors import Problem, SettingsInvalid
 from dagy_queue.settings.file import read_settings_file
 from dagy_queue.settings.layers import Given, Level, Path, flat_level, sectioned_level, table_level
-from dagy_queue.settings.origins import DEFAULT
+from dagy_queue.settings.origins import DEFAULT, Origin, origins
 from dagy_queue.settings.secrets import without_secrets
 from dagy_queue.settings.sections import Settings
 
@@ -48,6 +48,12 @@ def read_settings(environ: Mapping[str, str], directory: FilePath, sections: Map
     if problems:
         raise _invalid(problems)
     return Found(found, given)
+
+
+def current_origins() -> list[Origin]:
+    """Return every setting of this process and where it is from. Raises SettingsInvalid."""
+    found = read_settings(os.environ, FilePath(), {})
+    return origins(found.settings, found.given)
 
 
 def load_settings(**sections: Any) -> Settings:

@@ -32,8 +32,12 @@ def variable(section: str, key: str = "") -> str:
     return PREFIX + "__".join(filter(None, (section, key))).upper()
 
 
+def nearest(name: str, known: Collection[str]) -> str:
+    """Return the known name that is most like another; '' if none is."""
+    return next(iter(get_close_matches(name.lower(), known, n=1)), "")
+
+
 def did_you_mean(name: str, known: Collection[str]) -> str:
     """Return the nearest known name as a question, or all of them where none is near."""
-    if near := get_close_matches(name.lower(), known, n=1):
-        return f"did you mean {near[0]}?"
-    return f"there are {', '.join(known)}"
+    near = nearest(name, known)
+    return f"did you mean {near}?" if near else f"there are {', '.join(known)}"
