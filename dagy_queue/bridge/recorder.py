@@ -23,7 +23,7 @@ from dagy_queue.settings import RecordsSettings, Settings
 
 log = structlog.get_logger(__name__)
 
-BATCH = 200
+BATCH = 1000
 """Entries of the history read at a time."""
 LEASE_SECONDS = 30.0
 _IDLE_WAIT = 2.0

@@ -121,11 +121,15 @@ def _from_template(
     for key, value in (("executionRoleArn", ecs.execution_role_arn), ("taskRoleArn", ecs.task_role_arn)):
         if value and not document.get(key):
             document[key] = value
-    if request.own_image:
+    if request.own_image or request.log_group:
         name = definition_of(document.get("family", "the template"), document).worker(
             request.container_name, ecs.container_name
         )
-        next(c for c in document["containerDefinitions"] if c["name"] == name)["image"] = request.own_image
+        container = next(c for c in document["containerDefinitions"] if c["name"] == name)
+        container["image"] = request.own_image or container["image"]
+        log = container.get("logConfiguration") or {}
+        if request.log_group and log.get("logDriver") == "awslogs":
+            log["options"] = {**(log.get("options") or {}), "awslogs-group": request.log_group}
     return document
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -79,7 +79,11 @@ class DirectLauncher:
         record = find_run(run_id)
         if record is None or not record.task_arn or record.completed_at is not None:
             return record
-        found = self._seen_in_ecs(record) or self._seen_in_report(record) or record
+        found = self._seen_in_ecs(record)
+        if found is None:
+            found = self._seen_in_report(record) or record
+        elif found.status == "FAILED" and (told := self._seen_in_report(record)) and told.error_message:
+            found = replace(found, error_message=told.error_message)  # ECS knows the exit code only
         if found != record:
             self._record(found)
         return found

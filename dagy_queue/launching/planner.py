@@ -96,7 +96,7 @@ class Planner:
             batch_id=batch_id,
             shard=shard,
             report_uri=report_uri(self._settings.storage, request.org_id, attempt_id),
-            container_overrides=self._container_overrides(request, facts),
+            usual_overrides=self._usual_overrides(request, facts),
             tags=self._tags(request, placement),
             package_uris=deployment.package_uris,
             spec=None,
@@ -140,15 +140,13 @@ class Planner:
         last = placement.kwargs.get("overrides") or {}
         self._limits.check(units(last.get("cpu")) or cpu, units(last.get("memory")) or memory)
 
-    def _container_overrides(
+    def _usual_overrides(
         self, request: LaunchRequest | ContainerRequest, facts: Mapping[str, Any]
     ) -> tuple[ContainerOverride, ...]:
-        usual = self._settings.ecs.container_overrides
-        if not usual:
-            return request.container_overrides
-        own = [override.model_dump(exclude_defaults=True) for override in request.container_overrides]
-        merged = overlay(_filled({"container_overrides": usual}, request, facts), {"container_overrides": own})
-        return read_request({"org_id": request.org_id, "kind": "container", **merged}).container_overrides
+        if not self._settings.ecs.container_overrides:
+            return ()
+        usual = _filled({"container_overrides": self._settings.ecs.container_overrides}, request, facts)
+        return read_request({"org_id": "settings", "kind": "container", **usual}).container_overrides
 
     def _tags(self, request: LaunchRequest | ContainerRequest, placement: Placement) -> Mapping[str, str]:
         last = {tag.get("key", ""): tag.get("value", "") for tag in placement.kwargs.get("tags") or ()}

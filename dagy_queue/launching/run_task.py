@@ -40,8 +40,8 @@ class Launch:
     batch_id: str
     shard: int | None
     report_uri: str
-    container_overrides: tuple[ContainerOverride, ...] = ()
-    """The settings' and the request's, merged."""
+    usual_overrides: tuple[ContainerOverride, ...] = ()
+    """The settings' overrides: below the request's, and for those containers alone that the definition has."""
     tags: Mapping[str, str]
     """The settings', the request's and run_task_kwargs', merged."""
     package_uris: tuple[str, ...] = ()
@@ -118,8 +118,10 @@ def _asked(launch: Launch) -> dict[str, Any]:
         worker["environment"] = _listed(request.extra_env_vars)
     if isinstance(request, ContainerRequest) and request.command:
         worker["command"] = list(request.command)
+    usual = [_in_api_form(o) for o in launch.usual_overrides if o.name in launch.definition.containers]
     asked: dict[str, Any] = {"containerOverrides": [worker]}
-    asked = merge_run_task_kwargs(asked, {"containerOverrides": [_in_api_form(o) for o in launch.container_overrides]})
+    for level in (usual, [_in_api_form(o) for o in request.container_overrides]):
+        asked = merge_run_task_kwargs(asked, {"containerOverrides": level})
     if request.size:
         asked |= dict(zip(("cpu", "memory"), map(str, request.size), strict=True))
     if request.ephemeral_storage_gib:

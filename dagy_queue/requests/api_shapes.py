@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
+from itertools import islice
 from typing import Any
+
+from dagy_queue.requests.json_values import json_problems
 
 _MOST_PROBLEMS = 5
 
@@ -19,7 +22,9 @@ def shape_problems(document: Mapping[str, Any], operation: str) -> list[str]:
 
     Names that the document leaves to us (the family, the task definition) may be missing.
     """
-    return list(_problems(json.dumps(document, sort_keys=True, default=str), operation))
+    if problems := [str(problem) for problem in islice(json_problems(document, operation), _MOST_PROBLEMS)]:
+        return problems
+    return list(_problems(json.dumps(document, sort_keys=True), operation))
 
 
 @lru_cache(maxsize=256)  # a batch's shards share their template, and each is checked again before its launch

@@ -6,18 +6,24 @@ The request models check them; ``launching/definitions.py`` makes what is regist
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dagy_queue.errors import Problem, RequestInvalid
 from dagy_queue.requests.api_shapes import shape_problems
 from dagy_queue.requests.refusals import allowed
-from dagy_queue.requests.sizes import size_problem
+from dagy_queue.requests.sizes import MAX_EPHEMERAL_GIB, MIN_EPHEMERAL_GIB, size_text_problem, units_of
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_NAME_RULE = "1 to 255 letters, digits, '-' and '_'"
+_MAX_STOP_TIMEOUT = 120
 
 _READ_ONLY = frozenset(
     {
         "compatibilities",
+        "deleteRequestedAt",
         "deregisteredAt",
         "registeredAt",
         "registeredBy",
@@ -44,13 +50,11 @@ def check_template(document: Mapping[str, Any]) -> None:
         raise allowed("a complete task definition: containerDefinitions is missing or empty")
     if problems := shape_problems(document, "RegisterTaskDefinition"):
         raise allowed("; ".join(problems))
-    names = [container.get("name") for container in containers]
-    if not all(names) or len(set(names)) < len(names):
-        raise allowed("containerDefinitions: every container has a name, and no two have the same")
-    if without := [container["name"] for container in containers if not container.get("image")]:
-        raise allowed(f"containerDefinitions: {', '.join(without)} has no image")
-    if "FARGATE" in (document.get("requiresCompatibilities") or ()) and (problem := _size_problem(document)):
-        raise allowed(problem)
+    found = [*_definition_problems(document), *_container_problems(containers)]
+    if "FARGATE" in (document.get("requiresCompatibilities") or ()):
+        found += _fargate_problems(document)
+    if found:
+        raise allowed("; ".join(found))
 
 
 def read_template(path: str | Path) -> dict[str, Any]:
@@ -67,11 +71,43 @@ def read_template(path: str | Path) -> dict[str, Any]:
     return registrable(document)
 
 
-def _size_problem(document: Mapping[str, Any]) -> str:
+def _definition_problems(document: Mapping[str, Any]) -> Iterator[str]:
+    family, storage = document.get("family"), document.get("ephemeralStorage")
+    if family is not None and not _NAME.fullmatch(family):
+        yield f"family: {_NAME_RULE}"
+    if storage and not MIN_EPHEMERAL_GIB <= storage["sizeInGiB"] <= MAX_EPHEMERAL_GIB:
+        yield f"ephemeralStorage: {MIN_EPHEMERAL_GIB} to {MAX_EPHEMERAL_GIB} GiB"
+
+
+def _container_problems(containers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    names = [container.get("name") for container in containers]
+    if not all(names) or len(set(names)) < len(names):
+        yield "containerDefinitions: every container has a name, and no two have the same"
+    elif wrong := [str(name) for name in names if not _NAME.fullmatch(str(name))]:
+        yield f"containerDefinitions: {', '.join(map(repr, wrong))}: a name has {_NAME_RULE}"
+    if without := [str(container.get("name")) for container in containers if not container.get("image")]:
+        yield f"containerDefinitions: {', '.join(without)} has no image"
+    if not any(container.get("essential", True) for container in containers):
+        yield "containerDefinitions: at least one container is essential"
+    for container in containers:
+        given = [pair.get("name") for kind in ("environment", "secrets") for pair in container.get(kind) or ()]
+        if twice := sorted({str(name) for name in given if given.count(name) > 1}):
+            yield f"containerDefinitions: {container.get('name')} is given {', '.join(twice)} twice"
+        if not 0 <= container.get("stopTimeout", 0) <= _MAX_STOP_TIMEOUT:
+            yield f"containerDefinitions: the stopTimeout of {container.get('name')} is at most {_MAX_STOP_TIMEOUT}"
+
+
+def _fargate_problems(document: Mapping[str, Any]) -> Iterator[str]:
+    if document.get("networkMode") != "awsvpc":
+        yield "networkMode: awsvpc, the only one that Fargate has"
     cpu, memory = str(document.get("cpu") or ""), str(document.get("memory") or "")
     if not cpu or not memory:
-        return "a task definition for Fargate says its cpu and memory"
-    if not (cpu.isdecimal() and memory.isdecimal()):
-        return ""  # "1 vCPU" and "2 GB": ECS reads them
-    problem = size_problem(int(cpu), int(memory))
-    return f"cpu {cpu} with memory {memory}: {problem}" if problem else ""
+        yield "a task definition for Fargate says its cpu and memory"
+    elif problem := size_text_problem(cpu, memory):
+        yield problem
+    containers = document["containerDefinitions"]
+    if (units := units_of(cpu)) and sum(container.get("cpu", 0) for container in containers) > units:
+        yield f"containerDefinitions: their cpu is more than the task's {cpu} in sum"
+    for container in containers:
+        if (mib := units_of(memory)) and container.get("memory", 0) > mib:
+            yield f"containerDefinitions: the memory of {container.get('name')} is more than the task's {memory}"

@@ -15,7 +15,7 @@ from dagy_queue.requests.refusals import allowed
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED = frozenset({Env.TASK_NAME, Env.TASK_NUM})
-_REGION_AND_ACCOUNT = r"[a-z0-9-]+:\d+"
+_REGION_AND_ACCOUNT = r"[a-z0-9-]+:[0-9]+"
 _SECRET = re.compile(
     rf"arn:aws[a-z-]*:secretsmanager:{_REGION_AND_ACCOUNT}:secret:[A-Za-z0-9/_+=.@!-]{{1,512}}"
     r"(:[^:\s]*:[^:\s]*:[^:\s]*)?"
@@ -71,6 +71,13 @@ def is_plain_text(text: str) -> bool:
 
 def as_variables(value: Any) -> Any:
     """Return variables as a mapping: ECS's form is a list of ``{"name": ..., "value": ...}``."""
-    if isinstance(value, list | tuple) and all(isinstance(v, Mapping) and v.keys() == {"name", "value"} for v in value):
-        return {v["name"]: v["value"] for v in value}
-    return value
+    if not isinstance(value, list | tuple):
+        return value
+    if not all(isinstance(v, Mapping) and v.keys() == {"name", "value"} and isinstance(v["name"], str) for v in value):
+        return value
+    return {v["name"]: v["value"] for v in value}
+
+
+def as_list(variables: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return variables in ECS's form."""
+    return [{"name": name, "value": value} for name, value in variables.items()]

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from dagy_queue.requests.durations import Seconds
-from dagy_queue.requests.environment import as_variables, check_environment, check_secrets
+from dagy_queue.requests.environment import as_list, as_variables, check_environment, check_secrets
 from dagy_queue.requests.json_values import json_problems
 from dagy_queue.requests.names import NAME_RULE, is_name
 from dagy_queue.requests.overrides import check_command
@@ -25,7 +25,8 @@ rest is for what we add (ECS API reference, RunTask, overrides). A flow's parame
 
 _CORRELATION = re.compile(r"[\x21-\x7e]{1,200}?(:[0-9]{1,9})*")
 """A caller's 200 characters, and the numbers that fan-outs append."""
-_PROFILE = re.compile(r"[\w.:/@-]{1,256}")
+_PROFILE = re.compile(r"(?=.{1,256}$)[A-Za-z0-9](?:[A-Za-z0-9_:/@-]|\.(?!\.))*", re.DOTALL)
+_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/#@+-]{0,254}")
 
 
 class RunRequest(PlacementFields):
@@ -78,7 +79,7 @@ class RunRequest(PlacementFields):
     @classmethod
     def _check_profile_name(cls, value: str) -> str:
         if value and not _PROFILE.fullmatch(value):
-            raise allowed("1 to 256 letters, digits and _ . : / @ -")
+            raise allowed("1 to 256 letters, digits and _ . : / @ -, starting with a letter or digit, without '..'")
         return value
 
     @field_validator("extra_env_vars")
@@ -103,9 +104,13 @@ class RunRequest(PlacementFields):
     @model_validator(mode="after")
     def _check_overrides_size(self) -> Self:
         """Refuse what RunTask would: this runs only if every field by itself is right."""
-        parts = [self.extra_env_vars, self.command if isinstance(self, ContainerRequest) else (), self.run_task_kwargs]
-        parts += [override.model_dump(exclude_defaults=True) for override in self.container_overrides]
-        if any(parts) and (size := len(json.dumps(parts, ensure_ascii=False))) > MAX_OWN_OVERRIDES:
+        own: dict[str, Any] = {"environment": as_list(self.extra_env_vars)} if self.extra_env_vars else {}
+        if isinstance(self, ContainerRequest) and self.command:
+            own["command"] = self.command
+        parts = [own, *(override.in_api_form() for override in self.container_overrides)]
+        parts.append(self.run_task_kwargs.get("overrides") or {})
+        size = len(json.dumps([part for part in parts if part], separators=(",", ":"), ensure_ascii=False))
+        if size > MAX_OWN_OVERRIDES:
             raise allowed(
                 f"command, extra_env_vars, container_overrides and run_task_kwargs have {size} characters of JSON, "
                 f"and {MAX_OWN_OVERRIDES} fit; put large values into S3 and pass their URI"
@@ -184,8 +189,8 @@ class ContainerRequest(RunRequest):
 def _check_image(value: str, info: ValidationInfo) -> str:
     if value and info.data.get("task_definition"):
         raise allowed("an image or a task_definition, not both")
-    if value and (len(value) > 255 or not value.isascii() or any(c.isspace() for c in value)):
-        raise allowed("an image's URI: up to 255 ASCII characters without spaces")
+    if value and not _IMAGE.fullmatch(value):
+        raise allowed("an image's URI: up to 255 letters, digits and _ . : / # @ + -")
     return value
 
 

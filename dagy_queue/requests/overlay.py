@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dagy_queue.requests.environment import as_variables
 from dagy_queue.requests.overrides import merge_container_overrides, merge_run_task_kwargs
 
 _MERGED = frozenset({"parameters", "extra_env_vars", "metadata", "secrets_env", "tags"})
@@ -17,7 +18,7 @@ _MERGED = frozenset({"parameters", "extra_env_vars", "metadata", "secrets_env", 
 _ALTERNATIVES: tuple[tuple[frozenset[str], frozenset[str]], ...] = (
     (frozenset({"workload_profile"}), frozenset({"cpu", "memory"})),
     (frozenset({"launch_type"}), frozenset({"capacity_provider_strategy"})),
-    (frozenset({"task_definition"}), frozenset({"image", "task_definition_template"})),
+    (frozenset({"task_definition"}), frozenset({"image", "worker_image", "task_definition_template"})),
 )
 """Two ways to say the same: a level that uses one takes the other away from the levels below it."""
 
@@ -26,7 +27,7 @@ def overlay(*levels: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of all levels, the lowest first; a field that is None is not given."""
     result: dict[str, Any] = {}
     for level in levels:
-        given = {name: value for name, value in level.items() if value is not None}
+        given = {name: _in_one_form(name, value) for name, value in level.items() if value is not None}
         result = _laid_over(result, given)
     return result
 
@@ -41,6 +42,10 @@ def _laid_over(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, 
     for name, value in upper.items():
         result[name] = _merged(name, result.get(name), value)
     return result
+
+
+def _in_one_form(name: str, value: Any) -> Any:
+    return as_variables(value) if name == "extra_env_vars" else value
 
 
 def _merged(name: str, lower: Any, upper: Any) -> Any:

@@ -12,8 +12,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from dagy_queue.requests.api_shapes import shape_problems
-from dagy_queue.requests.environment import as_variables, check_environment, is_plain_text
+from dagy_queue.requests.environment import as_list, as_variables, check_environment, is_plain_text
 from dagy_queue.requests.refusals import allowed
+from dagy_queue.requests.run_task_rules import run_task_problems
 
 _OURS = {
     "clientToken": "it is made from the run id and attempt, so that no attempt is launched twice",
@@ -41,6 +42,11 @@ class ContainerOverride(BaseModel):
     memory: int | None = Field(None, ge=4)
     memory_reservation: int | None = Field(None, ge=4, alias="memoryReservation")
     resource_requirements: tuple[dict[str, str], ...] = Field((), alias="resourceRequirements")
+
+    def in_api_form(self) -> dict[str, Any]:
+        """Return the override as RunTask takes it."""
+        values = self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        return values | {"environment": as_list(self.environment)} if self.environment else values
 
     @field_validator("environment")
     @classmethod
@@ -77,18 +83,25 @@ def check_overrides(value: Sequence[ContainerOverride]) -> None:
         raise allowed(f"one override for each container; {', '.join(twice)} has more")
 
 
-def check_run_task_kwargs(value: Mapping[str, Any]) -> None:
-    """Raise unless RunTask takes these parameters and none of them is ours to set."""
+def check_run_task_kwargs(value: Mapping[str, Any], launch_type: str | None = None) -> None:
+    """Raise unless RunTask takes these parameters and none of them is ours to set.
+
+    ``launch_type`` is what the fields below them say.
+    """
     if ours := [f"{name} cannot be set: {why}" for name, why in _OURS.items() if name in value]:
         raise allowed("; ".join(ours))
-    if problems := shape_problems(value, "RunTask"):
+    # The rules need the shapes to be right.
+    if problems := shape_problems(_with_subnets(value), "RunTask") or list(run_task_problems(value, launch_type)):
         raise allowed("; ".join(problems))
-    if value.get("launchType") and value.get("capacityProviderStrategy"):
-        raise allowed("launchType or capacityProviderStrategy, not both")
-    for override in (value.get("overrides") or {}).get("containerOverrides") or ():
-        if not override.get("name"):
-            raise allowed("overrides.containerOverrides: each names its container")
-        check_environment(as_variables(override.get("environment") or []))
+
+
+def _with_subnets(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in what ECS requires inside a network configuration: a lower level may give it."""
+    network = value.get("networkConfiguration")
+    vpc = network.get("awsvpcConfiguration") if isinstance(network, Mapping) else None
+    if not isinstance(network, Mapping) or not isinstance(vpc, Mapping):
+        return dict(value)
+    return {**value, "networkConfiguration": {**network, "awsvpcConfiguration": {"subnets": [], **vpc}}}
 
 
 def merge_run_task_kwargs(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,10 +119,17 @@ def merge_run_task_kwargs(lower: Mapping[str, Any], upper: Mapping[str, Any]) ->
 
 def merge_container_overrides(lower: Sequence[Any], upper: Sequence[Any]) -> list[Any]:
     """Lay container overrides over others, by the container's name and, in its environment, by the variable's."""
-    return _by_name([_in_our_form(o) for o in lower], [_in_our_form(o) for o in upper], "name")
+    below, above = ([_in_our_form(override) for override in level] for level in (lower, upper))
+    for level in (below, above):
+        names = [override.get("name") for override in level if isinstance(override, Mapping)]
+        if any(name in names[:index] for index, name in enumerate(names)):
+            return level  # for validation to refuse
+    return _by_name(below, above, "name")
 
 
 def _in_our_form(override: Any) -> Any:
+    if isinstance(override, ContainerOverride):
+        return override.model_dump(exclude_unset=True)
     if not isinstance(override, Mapping):
         return override
     names = {field.alias: name for name, field in ContainerOverride.model_fields.items() if field.alias}
@@ -137,9 +157,9 @@ def _merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any
 
 def _by_name(lower: Sequence[Any], upper: Sequence[Any], key: str) -> list[Any]:
     """Merge two lists of mappings that ``key`` names; what is no such mapping is left for validation to refuse."""
-    if not all(isinstance(item, Mapping) and key in item for item in (*lower, *upper)):
+    if not all(isinstance(item, Mapping) and isinstance(item.get(key), str) for item in (*lower, *upper)):
         return list(upper)
-    found = {item[key]: dict(item) for item in lower}
-    for item in upper:
+    found: dict[str, dict[str, Any]] = {}
+    for item in (*lower, *upper):
         found[item[key]] = _merged(found.get(item[key], {}), item)
     return list(found.values())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, TypeVar, cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from dagy_queue.errors import Problem, RequestInvalid
 from dagy_queue.requests.models import ContainerRequest, LaunchRequest, RunRequest
@@ -19,18 +21,29 @@ _MODELS: dict[str, type[LaunchRequest] | type[ContainerRequest]] = {
 _CONTAINER_FIELDS = frozenset({"image", "command", "task_definition", "task_definition_template"})
 """Fields that make a request without a flow one for a container."""
 
+_Request = TypeVar("_Request", bound=RunRequest)
+
+_FIELDS = LaunchRequest.model_fields.keys() | ContainerRequest.model_fields.keys()
+_SHOWN_LEVELS = 4
+
 _JUDGED_TOGETHER = {"memory": "size"}
 """Fields whose validator judges two fields, and what people call the two."""
 
 _HIDDEN = frozenset({"secrets_env", "extra_env_vars"})
 """Fields whose values may be secrets, above all where they are wrong."""
 
+_HIDDEN_INSIDE = _HIDDEN | {"environment", "secrets"}
+"""Parts of overrides and task definitions of which the same is true."""
+
+_SECRETIVE = re.compile("secret|passw|token|key|credential|auth|env", re.IGNORECASE)
+"""Names of fields that do not exist, behind which a secret may stand: often only the name is misspelt."""
+
 
 def model_of(values: Mapping[str, Any]) -> type[LaunchRequest] | type[ContainerRequest]:
     """Return the model that a caller's values mean: a flow's, unless they name a container and no flow."""
     kind = values.get("kind")
     if kind is not None:
-        if kind not in _MODELS:
+        if not isinstance(kind, str) or kind not in _MODELS:
             raise RequestInvalid([Problem("kind", kind, f"one of {', '.join(_MODELS)}")])
         return _MODELS[kind]
     is_container = "flow_name" not in values and bool(values.keys() & _CONTAINER_FIELDS)
@@ -40,14 +53,7 @@ def model_of(values: Mapping[str, Any]) -> type[LaunchRequest] | type[ContainerR
 def parse_request(values: Mapping[str, Any], model: type[RunRequest] = LaunchRequest) -> RunRequest:
     """Build a request from a caller's values. Raises RequestInvalid listing every problem."""
     problems = [p for name in TEMPLATED if name in values for p in template_problems(values[name], name)]
-    try:
-        request = model(**values)
-    except ValidationError as exc:
-        # "from None": the original repeats values, and some are secrets.
-        raise RequestInvalid([*problems_of(exc), *problems]) from None
-    if problems:
-        raise RequestInvalid(problems)
-    return request
+    return _validated(model, values, problems)
 
 
 def read_request(values: Any) -> LaunchRequest | ContainerRequest:
@@ -57,15 +63,31 @@ def read_request(values: Any) -> LaunchRequest | ContainerRequest:
     """
     if not isinstance(values, Mapping):
         raise RequestInvalid([Problem("request", values, "an object with the fields of a request")])
-    try:
-        return model_of({"kind": "flow", **values})(**values)
-    except ValidationError as exc:
-        raise RequestInvalid(problems_of(exc)) from None
+    model: Any = model_of({"kind": "flow", **values})
+    return cast("LaunchRequest | ContainerRequest", _validated(model, values))
 
 
 def problems_of(error: ValidationError) -> list[Problem]:
     """Return the problems of a failed validation in the form our errors have."""
     return [_problem(item) for item in error.errors(include_url=False)]
+
+
+def nearest(name: str) -> str:
+    """Return a hint at the field that a misspelt name may mean; '' if there is none near."""
+    found = get_close_matches(name, _FIELDS, n=1)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def _validated(model: type[_Request], values: Mapping[str, Any], problems: Sequence[Problem] = ()) -> _Request:
+    try:
+        request = model.model_validate(dict(values))
+    except ValidationError as exc:
+        problems = [*problems_of(exc), *problems]
+    else:
+        if not problems:
+            return request
+    # Raised out here, so that it has no context: pydantic's error has the values, and some are secrets.
+    raise RequestInvalid(problems)
 
 
 def _problem(item: Any) -> Problem:
@@ -74,10 +96,21 @@ def _problem(item: Any) -> Problem:
     if item["type"] == "missing":
         return Problem(name, None, "required")
     if item["type"] == "extra_forbidden":
-        return Problem(name, value, "no such field")
-    if path[0] in _HIDDEN:
+        hint = nearest(path[0]) if len(path) == 1 else ""
+        return Problem(name, "(hidden)" if _SECRETIVE.search(name) else _shown(value), f"no such field{hint}")
+    if path[0] in _HIDDEN or _HIDDEN_INSIDE & set(path[1:]):
         value = "(hidden)"
     if item["type"] == "allowed":
         name = _JUDGED_TOGETHER.get(path[0], name) if len(path) == 1 else name
-        value = "..." if path == ["request"] else value
-    return Problem(name, value, item["msg"])
+    return Problem(name, "..." if path == ["request"] else _shown(value), item["msg"])
+
+
+def _shown(value: Any, depth: int = 0) -> Any:
+    """Return a value without what may be a secret in it."""
+    if depth > _SHOWN_LEVELS:
+        return "..."
+    if isinstance(value, Mapping):
+        return {k: "(hidden)" if k in _HIDDEN_INSIDE else _shown(v, depth + 1) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shown(item, depth + 1) for item in value]
+    return _shown(value.model_dump()) if isinstance(value, BaseModel) else value

@@ -16,22 +16,28 @@ from dagy_queue.requests.capacity import CapacityProvider, check_strategy
 from dagy_queue.requests.definitions import check_template, registrable
 from dagy_queue.requests.overrides import ContainerOverride, check_overrides, check_run_task_kwargs
 from dagy_queue.requests.refusals import allowed
+from dagy_queue.requests.run_task_rules import MAX_SECURITY_GROUPS, MAX_SUBNETS
 from dagy_queue.requests.sizes import MAX_EPHEMERAL_GIB, MIN_EPHEMERAL_GIB, size_problem
 from dagy_queue.requests.tags import check_tags
 from dagy_queue.requests.workloads import WORKLOADS
 
-MAX_SUBNETS, MAX_SECURITY_GROUPS = 16, 5
-
 _NAME = r"[A-Za-z0-9_-]{1,255}"
-_CLUSTER = re.compile(rf"({_NAME}|arn:aws[a-z-]*:ecs:[a-z0-9-]+:\d+:cluster/{_NAME})")
+_CLUSTER = re.compile(rf"({_NAME}|arn:aws[a-z-]*:ecs:[a-z0-9-]+:\d+:cluster/{_NAME})", re.ASCII)
 _CONTAINER = re.compile(_NAME)
-_DEFINITION = re.compile(rf"(arn:aws[a-z-]*:ecs:[a-z0-9-]+:\d+:task-definition/)?{_NAME}(:[1-9]\d*)?")
-_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+_DEFINITION = re.compile(rf"(arn:aws[a-z-]*:ecs:[a-z0-9-]+:\d+:task-definition/)?{_NAME}(:[1-9]\d*)?", re.ASCII)
+_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]")
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d+:role/[\w+=,.@/-]{1,512}", re.ASCII)
 _SUBNET = re.compile(r"subnet-[A-Za-z0-9-]{1,64}")
 _GROUP = re.compile(r"sg-[A-Za-z0-9-]{1,64}")
-_PLATFORM = re.compile(r"LATEST|\d+\.\d+\.\d+")
+_PLATFORM = re.compile(r"LATEST|\d+\.\d+\.\d+", re.ASCII)
 _LOG_GROUP = re.compile(r"[A-Za-z0-9_./#-]{1,512}")
+
+_NEEDS_1_4 = 8192
+"""CPU units from which Fargate needs platform version 1.4.0."""
+
+_EC2_CPU, _EC2_MEMORY = range(128, 196_608 + 1), 4
+_EC2_SIZE = f"on EC2 choose cpu {_EC2_CPU.start}-{_EC2_CPU.stop - 1} and memory from {_EC2_MEMORY}"
+"""ECS developer guide, "Amazon ECS task definition parameters for EC2", task size."""
 
 
 class PlacementFields(BaseModel):
@@ -137,8 +143,8 @@ class PlacementFields(BaseModel):
 
     @field_validator("run_task_kwargs")
     @classmethod
-    def _check_run_task_kwargs(cls, value: dict[str, Any]) -> dict[str, Any]:
-        check_run_task_kwargs(value)
+    def _check_run_task_kwargs(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        check_run_task_kwargs(value, "EC2" if _is_on_instances(info) else info.data.get("launch_type"))
         return value
 
     @field_validator("tags")
@@ -156,7 +162,9 @@ class PlacementFields(BaseModel):
 
     @field_validator("ephemeral_storage_gib")
     @classmethod
-    def _check_storage(cls, value: int | None) -> int | None:
+    def _check_storage(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and _is_old(info.data.get("platform_version")):
+            raise allowed("platform_version 1.4.0 or LATEST: older ones have 20 GiB")
         if value is not None and not MIN_EPHEMERAL_GIB <= value <= MAX_EPHEMERAL_GIB:
             raise allowed(f"{MIN_EPHEMERAL_GIB} to {MAX_EPHEMERAL_GIB} GiB, or leave it out for 20")
         return value
@@ -165,14 +173,36 @@ class PlacementFields(BaseModel):
     @classmethod
     def _check_size(cls, memory: int | None, info: ValidationInfo) -> int | None:
         # A validator of the last of the two fields, not of the model: that one runs only if nothing else is wrong.
-        cpu = info.data.get("cpu")
+        if "cpu" not in info.data:
+            return memory  # that is a problem of its own
+        cpu = info.data["cpu"]
         if (cpu is None) != (memory is None):
             raise allowed("give cpu and memory together, or neither")
-        if cpu is None or memory is None or info.data.get("launch_type") == "EC2":
-            return memory  # on EC2 any size goes that the instance has
-        if problem := size_problem(cpu, memory):
+        if cpu is None or memory is None:
+            return memory
+        if _is_on_instances(info):
+            problem = "" if cpu in _EC2_CPU and memory >= _EC2_MEMORY else _EC2_SIZE
+        else:
+            problem = size_problem(cpu, memory) or ""
+        if not problem and cpu >= _NEEDS_1_4 and _is_old(info.data.get("platform_version")):
+            problem = "platform_version 1.4.0 or LATEST: older ones have no such size"
+        if problem:
             raise allowed(f"cpu {cpu} with memory {memory}: {problem}")
         return memory
+
+
+def _is_on_instances(info: ValidationInfo) -> bool:
+    """Tell whether a request's own fields put its task on EC2 instances."""
+    strategy = info.data.get("capacity_provider_strategy") or ()
+    others = any(item.capacity_provider not in ("FARGATE", "FARGATE_SPOT") for item in strategy)
+    return others or info.data.get("launch_type") == "EC2"
+
+
+def _is_old(platform_version: str | None) -> bool:
+    """Tell whether a platform version is one before 1.4.0."""
+    if not platform_version or platform_version == "LATEST":
+        return False
+    return tuple(map(int, platform_version.split("."))) < (1, 4, 0)
 
 
 _TEXTS = {

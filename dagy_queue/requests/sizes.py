@@ -5,7 +5,10 @@ Used by request validation and by the local ECS.
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
+
+_SIZE_TEXT = re.compile(r"(\d+)|(\d+(?:\.\d+)?|\.\d+)\s*(?:vcpu|gb)", re.IGNORECASE | re.ASCII)
 
 MEMORY_OF_CPU: dict[int, tuple[int, ...]] = {
     256: (512, 1024, 2048),
@@ -33,6 +36,26 @@ def size_problem(cpu: int, memory: int) -> str | None:
     fitting = next((c for c, memories in MEMORY_OF_CPU.items() if memory in memories), None)
     advice = f"choose memory {_range(choices)}"
     return advice if fitting is None else f"{advice}, or cpu {fitting}"
+
+
+def size_text_problem(cpu: str, memory: str) -> str:
+    """Say what is wrong with a pair as ECS's API has it, "1024" or "1 vCPU", "2048" or "2 GB"; '' if nothing is.
+
+    Texts that are no sizes are left to ECS.
+    """
+    units, mib = units_of(cpu), units_of(memory)
+    if units is None or mib is None:
+        return ""
+    problem = size_problem(units, mib)
+    return f"cpu {cpu} with memory {memory}: {problem}" if problem else ""
+
+
+def units_of(text: str) -> int | None:
+    """Return the CPU units or MiB of a size as ECS's API has it; None for what is none."""
+    match = _SIZE_TEXT.fullmatch(text.strip())
+    if match is None:
+        return None
+    return int(match[1]) if match[1] else int(float(match[2]) * 1024)
 
 
 def _range(choices: tuple[int, ...]) -> str:

@@ -17,11 +17,14 @@ NAMES = ("id", "org_id", "environment", "correlation_id", "batch_id", "shard", "
 TEMPLATED = ("parameters", "extra_env_vars", "command", "container_overrides")
 """The fields of a request in which the names are filled in."""
 
+_MAX_DEPTH = 64
 _REFERENCE = re.compile(r"\{\{\s*run\.([A-Za-z0-9_.]*)\s*\}\}")
 
 
-def template_problems(value: Any, path: str) -> Iterator[Problem]:
-    """Yield each reference to a name that there is not."""
+def template_problems(value: Any, path: str, inside: tuple[int, ...] = ()) -> Iterator[Problem]:
+    """Yield each reference to a name that there is not. ``inside`` holds the ids of the value's parents."""
+    if id(value) in inside or len(inside) > _MAX_DEPTH:
+        return  # json_values.py has a word for it
     if isinstance(value, str):
         if "{{" in value:
             for match in _REFERENCE.finditer(value):
@@ -29,10 +32,10 @@ def template_problems(value: Any, path: str) -> Iterator[Problem]:
                     yield Problem(path, match[0], f"run. and one of {', '.join(NAMES)}")
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from template_problems(item, f"{path}.{key}")
+            yield from template_problems(item, f"{path}.{key}", (*inside, id(value)))
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            yield from template_problems(item, f"{path}[{index}]")
+            yield from template_problems(item, f"{path}[{index}]", (*inside, id(value)))
 
 
 def rendered(

@@ -57,6 +57,30 @@ def test_the_readmes_snippets_run_as_they_stand(workplace: tuple[Path, dict[str,
     assert composed == "Hello, ['Hello, Ada!', 'Hello, Grace!']!\n"
 
 
+def test_the_snippets_of_launching_run_as_they_stand(workplace: tuple[Path, dict[str, str]]) -> None:
+    directory, environment = workplace
+    page = ROOT / "docs" / "launching.md"
+    flow, *program = blocks(page, "python")
+    (directory / "report.py").write_text(flow)
+    (directory / "task-definition.json").write_text(*blocks(page, "json"))
+    (push,) = [block.strip() for block in blocks(page, "bash")]
+    assert "registered report 1.0.0 for acme" in run(push.split(), directory, environment)
+    printed = run([sys.executable, "-c", "\n".join(program)], directory, environment).splitlines()
+    assert re.fullmatch(r"True \S+ None", printed[0])
+    assert printed[1].startswith("arn:aws:ecs:")
+    assert printed[2].startswith("{'day': 'today', ")
+    assert printed[3:] == [
+        "['nightly:0', 'nightly:1']",
+        "7 2024-03-07",
+        "200",
+        "blue",
+        "s3://dagy-outputs-staging",
+        "for your eyes only",
+        "21",
+        "[0, 0]",
+    ]
+
+
 def test_the_local_stacks_snippet_runs() -> None:
     (snippet,) = blocks(ROOT / "docs" / "local-stack.md", "python")
     assert "redis://127.0.0.1:" in run([sys.executable, "-c", snippet], ROOT, dict(os.environ))

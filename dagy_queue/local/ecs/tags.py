@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dagy_queue.local.ecs.reading import Json, invalid, items, text
 
+_CHARACTERS = re.compile(r"[\w .:/=+\-@]*")
 MAX_TAGS = 50
 MAX_KEY = 128
 MAX_VALUE = 256
@@ -50,5 +52,7 @@ def _check_tag(key: str, value: str) -> None:
         raise invalid(f"Tag keys must have 1 to {MAX_KEY} characters; got {len(key)}.")
     if len(value) > MAX_VALUE:
         raise invalid(f"Tag values can have at most {MAX_VALUE} characters; '{key}' has {len(value)}.")
-    if key.lower().startswith("aws:"):
-        raise invalid(f"Tag keys starting with 'aws:' are reserved: '{key}'.")
+    if key.lower().startswith("aws:") or value.lower().startswith("aws:"):
+        raise invalid(f"Tag keys and values starting with 'aws:' are reserved: '{key}'.")
+    if not _CHARACTERS.fullmatch(key + value):
+        raise invalid(f"Tags have letters, digits, spaces and + - = . _ : / @; '{key}' has others.")

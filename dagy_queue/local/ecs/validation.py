@@ -50,6 +50,8 @@ def check_against_definition(
         cpu, memory = effective_size(overrides, definition)
         check_size(cpu, memory)
         _check_platform(platform_version, cpu or 0, overrides, definition)
+    elif text(request, "platformVersion"):
+        raise invalid("The platform version must be null when specifying an EC2 launch type.")
     check_network(mapping(request, "networkConfiguration"), awsvpc=awsvpc)
 
 

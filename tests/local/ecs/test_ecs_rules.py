@@ -208,6 +208,14 @@ def test_large_sizes_and_storage_need_platform_1_4() -> None:
         assert caught.value.code == "PlatformTaskDefinitionIncompatibilityException"
 
 
+def test_ec2_has_no_platform_version() -> None:
+    check_against_definition(run_request(), definition(), fargate=False, platform_version="1.4.0")
+    with pytest.raises(AwsError, match="platform version must be null"):
+        check_against_definition(
+            run_request(platformVersion="LATEST"), definition(), fargate=False, platform_version="1.4.0"
+        )
+
+
 def test_a_variable_may_not_shadow_a_secret() -> None:
     container = {**definition()["containerDefinitions"][0], "secrets": [{"name": "KEY", "valueFrom": "arn:x"}]}
     overrides = {"containerOverrides": [{"name": "worker", "environment": [{"name": "KEY", "value": "1"}]}]}
@@ -269,6 +277,9 @@ def test_without_fargate_each_container_needs_memory_of_its_own() -> None:
     ("tags", "message"),
     [
         ([{"key": f"k{n}", "value": ""} for n in range(51)], "maximum number of tags"),
+        ([{"key": "a#b", "value": ""}], "others"),
+        ([{"key": "a", "value": "b,c"}], "others"),
+        ([{"key": "a", "value": "aws:events"}], "reserved"),
         ([{"key": "", "value": "x"}], "1 to 128"),
         ([{"key": "k" * 129, "value": "x"}], "1 to 128"),
         ([{"key": "k", "value": "v" * 257}], "at most 256"),

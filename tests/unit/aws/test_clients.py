@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from dagy_queue.aws.clients import AwsClients
@@ -38,3 +40,22 @@ def test_run_task_and_control_calls_have_clients_of_their_own(clients: AwsClient
 def test_the_endpoint_is_botocores_own_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
     assert AwsClients(AwsSettings()).sqs.meta.endpoint_url == "http://127.0.0.1:4566"
+
+
+def test_a_region_has_clients_of_its_own_with_the_same_settings(clients: AwsClients) -> None:
+    there = clients.in_region("eu-central-1")
+    assert there.ecs.meta.region_name == "eu-central-1"
+    assert there.ecs.meta.config.connect_timeout == clients.ecs.meta.config.connect_timeout
+    assert there.ecs.meta.config.max_pool_connections == 7
+    assert clients.ecs.meta.region_name == "eu-west-3"
+
+
+def test_the_clients_of_a_region_are_made_once(clients: AwsClients) -> None:
+    assert clients.in_region("eu-central-1") is clients.in_region("eu-central-1")
+    assert clients.in_region("eu-west-3") is clients
+
+
+def test_threads_that_ask_for_a_region_together_share_its_clients(clients: AwsClients) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda _: clients.in_region("sa-east-1"), range(32)))
+    assert len({id(each) for each in found}) == 1

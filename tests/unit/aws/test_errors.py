@@ -30,6 +30,7 @@ def answer(code: str, message: str = "", status: int = 400) -> ClientError:
         ("RequestLimitExceeded", "", 503, AwsThrottled),
         ("LimitExceededException", "", 400, AwsThrottled),
         ("InvalidParameterException", "Unable to assume. Rate exceeded (ErrorCode: Throttling)", 400, AwsThrottled),
+        ("ClientException", "Too many concurrent attempts to create a new revision of the family.", 400, AwsThrottled),
         ("ClientException", "You\u2019ve reached the limit on the number of vCPUs you can run", 400, AwsCapacity),
         ("ClientException", "Capacity is unavailable at this time. Please try again later", 400, AwsCapacity),
         ("ServerException", "Service Unavailable", 500, AwsUnavailable),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -26,6 +26,12 @@ class ScriptedAws:
     control_stub: Stubber
     s3_stub: Stubber
     run_task_calls: list[dict[str, Any]]
+    regions: list[str] = field(default_factory=list)
+
+    def in_region(self, region: str) -> ScriptedAws:
+        """Note the region and answer from the same script."""
+        self.regions.append(region)
+        return self
 
 
 @pytest.fixture

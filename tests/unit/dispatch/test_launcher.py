@@ -14,12 +14,12 @@ from dagy_queue.dispatch.launcher import Launcher
 from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import AwsThrottled
 from dagy_queue.launching.flows import FlowResolver
-from dagy_queue.ledger import AdmissionLedger, Phase, RedisConnection, RunEntry
+from dagy_queue.ledger import AdmissionLedger, Grant, Phase, RedisConnection, RunEntry
 from dagy_queue.outcomes import Kind, Outcome
-from dagy_queue.records.flows import RegisteredFlow
 from dagy_queue.settings import RedisSettings, load_settings
 from tests.unit.dispatch.conftest import ScriptedAws
 from tests.unit.kit import TASK_ARN
+from tests.unit.launching.kit import deployments, find_flow
 from tests.unit.ledger.kit import RESUMED, granted_run
 
 DEFINITION_ARN = "arn:aws:ecs:us-east-1:123456789012:task-definition/dagy-worker-x:1"
@@ -29,18 +29,10 @@ CONTAINER = {"kind": "container", "image": "job:1", "org_id": "acme", "correlati
 Launched = Callable[..., RunEntry]
 
 
-def find(org_id: str, name: str, version: str) -> RegisteredFlow | None:
-    if name == "unknown":
-        return None
-    found = "7" if version == "latest" else version
-    return RegisteredFlow(
-        org_id=org_id, name=name, version=found, artifact_uri="s3://artifacts/etl.zip", artifact_sha256="0" * 64
-    )
-
-
 def launcher_of(services: Services) -> Launcher:
     launcher = Launcher(services)
-    launcher._flows = FlowResolver(10, find)
+    launcher._planner._flows = FlowResolver(10, find_flow)
+    launcher._planner._deployments = deployments()
     return launcher
 
 
@@ -238,6 +230,7 @@ def test_a_task_definition_that_ecs_no_longer_accepts_is_not_used_for_ever(
 ) -> None:
     ecs = EcsThatDeregistered()
     clients: Any = SimpleNamespace(ecs=ecs, ecs_control=ecs, s3=None)
+    clients.in_region = lambda _: clients
     launcher = launcher_of(replace(services, aws=clients))
     for run_id in ("one", "two"):
         launcher.launch(granted_run(connection, run_id, FLOW))
@@ -264,6 +257,59 @@ def test_a_run_that_aws_refuses_for_too_long_fails(
     connection.client.hset(connection.key("run", "run"), "refused", "1")
     launcher.launch(grant)
     assert outcome(services.runs.get("run")).kind is Kind.CAPACITY
+
+
+def with_most_attempts(services: Services, most: int) -> Services:
+    config = services.settings
+    dispatch = config.dispatch.model_copy(update={"max_run_task_attempts": most})
+    return replace(services, settings=config.model_copy(update={"dispatch": dispatch}))
+
+
+def granted_again(services: Services, connection: RedisConnection) -> Grant:
+    """Let the delay of the run that is held be over, and lease it."""
+    connection.client.zadd(connection.key("delayed"), {"run": 0}, xx=True)
+    (grant,) = services.admission.lease(1, 60).grants
+    return grant
+
+
+@pytest.mark.parametrize(("most", "kinds"), [(1, [Kind.CAPACITY]), (2, [None, Kind.CAPACITY])])
+def test_a_run_that_finds_no_room_is_tried_as_often_as_is_allowed(
+    services: Services, aws: ScriptedAws, connection: RedisConnection, most: int, kinds: list[Kind | None]
+) -> None:
+    launcher = launcher_of(with_most_attempts(services, most))
+    knows_definition(aws)
+    grant = granted_run(connection, "run", FLOW)
+    for number, kind in enumerate(kinds, start=1):
+        fails(aws, "RESOURCE:MEMORY")
+        launcher.launch(grant)
+        entry = services.runs.get("run")
+        assert (outcome(entry).kind if entry.completion else None) is kind
+        if kind is None:
+            grant = granted_again(services, connection)
+            assert grant.attempt_id.attempt == number + 1
+    assert f"in {most} tries" in outcome(services.runs.get("run")).summary
+
+
+def test_throttles_are_not_counted_as_tries(services: Services, aws: ScriptedAws, connection: RedisConnection) -> None:
+    launcher = launcher_of(with_most_attempts(services, 1))
+    knows_definition(aws)
+    grant = granted_run(connection, "run", FLOW)
+    for _ in range(3):
+        aws.ecs_stub.add_client_error("run_task", "ThrottlingException", "Rate exceeded")
+        launcher.launch(grant)
+        assert services.runs.get("run").phase is Phase.HELD
+        grant = granted_again(services, connection)
+
+
+def test_a_run_is_launched_and_stopped_where_its_cluster_is(
+    services: Services, aws: ScriptedAws, launched: Launched
+) -> None:
+    accepts(aws)
+    launched(FLOW | {"cluster": "arn:aws:ecs:eu-west-3:123456789012:cluster/nightly"})
+    assert set(aws.regions) == {"eu-west-3"}
+    aws.ecs_stub.add_response("stop_task", {})
+    launcher_of(services).stop("arn:aws:ecs:eu-west-1:123456789012:task/other/1", "no")
+    assert aws.regions[-1] == "eu-west-1"
 
 
 def cancel_in_submission(services: Services, connection: RedisConnection) -> Any:
@@ -319,7 +365,7 @@ def test_a_launch_that_redis_does_not_hear_of_comes_again(
 
 def test_a_defect_ends_the_run_and_says_so(services: Services, connection: RedisConnection) -> None:
     launcher = launcher_of(services)
-    launcher._definitions = None  # type: ignore[assignment]
+    launcher._planner._definitions = None  # type: ignore[assignment]
     launcher.launch(granted_run(connection, "run", FLOW))
     assert "AttributeError" in outcome(services.runs.get("run")).summary
 

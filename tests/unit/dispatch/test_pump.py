@@ -152,10 +152,10 @@ class FlakyAdmission:
         self._real = real
         self._errors = errors
 
-    def lease(self, most: int, lease_seconds: float) -> Granted:
+    def lease(self, *args: Any) -> Granted:
         if self._errors:
             raise self._errors.pop()
-        return self._real.lease(most, lease_seconds)  # type: ignore[no-any-return]
+        return self._real.lease(*args)  # type: ignore[no-any-return]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)

@@ -15,7 +15,7 @@ from dagy_queue.errors import (
     FlowNotFound,
     RequestInvalid,
 )
-from dagy_queue.launching.refusals import Refusal, backoff, refusal_of
+from dagy_queue.launching.refusals import Refusal, backoff, is_last_try, refusal_of
 from tests.unit.strategies import unhurried
 
 
@@ -50,3 +50,22 @@ def test_a_delay_doubles_within_its_jitter(base: float, times: int) -> None:
 
 def test_delays_differ_so_that_launches_do_not_come_back_together() -> None:
     assert len({backoff(1, 3) for _ in range(20)}) > 1
+
+
+@pytest.mark.parametrize(
+    ("refusal", "attempt", "retries", "most", "last"),
+    [
+        (Refusal.NEW_ATTEMPT, 1, 0, 1, True),
+        (Refusal.NEW_ATTEMPT, 1, 0, 2, False),
+        (Refusal.NEW_ATTEMPT, 2, 0, 2, True),
+        (Refusal.NEW_ATTEMPT, 3, 2, 2, False),
+        (Refusal.NEW_ATTEMPT, 4, 2, 2, True),
+        (Refusal.NEW_ATTEMPT, 1_000_000, 0, None, False),
+        (Refusal.SAME_ATTEMPT, 1_000_000, 0, 1, False),
+        (Refusal.FINAL, 1_000_000, 0, 1, False),
+    ],
+)
+def test_only_tries_that_found_no_room_are_counted(
+    refusal: Refusal, attempt: int, retries: int, most: int | None, last: bool
+) -> None:
+    assert is_last_try(refusal, attempt, retries, most) is last

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -217,3 +219,13 @@ def test_what_is_no_slug_is_refused_before_anything_is_asked(text: str) -> None:
     if any(character in text for character in "/#\\ ") or text.startswith("."):
         with pytest.raises(RequestInvalid):
             find_packages("acme", [text])
+
+
+@with_tables
+def test_a_deployment_as_the_page_of_the_record_has_it_can_be_used() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "records.md").read_text()
+    (snippet,) = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    exec(snippet, {"DeploymentModel": DeploymentModel})  # noqa: S102 - our own page
+    found = get_deployment("acme-corp", "production", "production")
+    assert found.package_slugs == ("my-deps", "tools@1.2.0")
+    assert find_deployment("acme-corp", "production") == found

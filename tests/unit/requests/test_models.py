@@ -48,7 +48,7 @@ def test_a_request_never_changes() -> None:
 
 @pytest.mark.parametrize(
     ("model", "given_fields", "missing"),
-    [(LaunchRequest, {}, {"flow_name", "org_id"}), (ContainerRequest, {}, {"image", "org_id"})],
+    [(LaunchRequest, {}, {"flow_name", "org_id"}), (ContainerRequest, {}, {"org_id"})],
 )
 def test_every_missing_field_is_named(model: Any, given_fields: dict[str, Any], missing: set[str]) -> None:
     assert set(refused(given_fields, model)) == missing
@@ -154,8 +154,8 @@ def test_every_wrong_name_of_an_environment_is_reported() -> None:
     assert "B-B" in str(caught.value.problems[0].allowed + caught.value.problems[-1].allowed)
 
 
-def test_a_container_needs_an_image_with_a_name() -> None:
-    assert refused({"org_id": "acme", "image": ""}, ContainerRequest) == ["image"]
+def test_a_container_may_leave_its_image_to_the_settings() -> None:
+    assert parse_request({"org_id": "acme", "image": ""}, ContainerRequest).own_image == ""
 
 
 def test_a_container_has_no_parameters() -> None:

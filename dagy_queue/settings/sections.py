@@ -1,76 +1,21 @@
-"""All settings, in sections, from environment variables; every process of the product starts by reading them.
+"""The sections of the settings and every setting in them, with its default, its limits and what it is.
 
-Two spellings work: ``DAGY_QUEUE__<SECTION>__<KEY>`` for every setting, and the flat ``DAGY_*`` names of Dagy's
-guide for those that have one (:data:`FLAT_NAMES`). The sectioned spelling wins where both are given.
+``docs/settings.md`` is made from this module.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from dagy_queue.errors import SettingsInvalid
 from dagy_queue.requests.capacity import CapacityProvider, check_strategy
 from dagy_queue.requests.durations import Seconds
+from dagy_queue.requests.overrides import check_run_task_kwargs
 from dagy_queue.requests.refusals import allowed
 from dagy_queue.requests.sizes import size_problem
-
-_PREFIX = "DAGY_QUEUE__"
-
-FLAT_NAMES = {
-    "DAGY_REDIS_URL": "redis.url",
-    "DAGY_ECS_CLUSTER_ARN": "ecs.cluster",
-    "DAGY_ECS_EXECUTION_ROLE_ARN": "ecs.execution_role_arn",
-    "DAGY_ECS_TASK_ROLE_ARN": "ecs.task_role_arn",
-    "DAGY_ECS_WORKER_IMAGE": "ecs.worker_image",
-    "DAGY_ECS_SUBNETS": "ecs.subnets",
-    "DAGY_ECS_SECURITY_GROUPS": "ecs.security_groups",
-    "DAGY_ECS_LOG_GROUP": "ecs.log_group",
-    "DAGY_ARTIFACT_BUCKET": "storage.artifact_bucket",
-    "DAGY_TRACES_BUCKET": "storage.traces_bucket",
-    "DAGY_EVENT_QUEUE_URL": "bridge.queue_url",
-    "AWS_REGION": "aws.region",
-    "AWS_DEFAULT_REGION": "aws.region",
-}
-"""Flat environment names, and the setting each one sets. Where two set the same, the first listed wins."""
-
-
-def _read_json(value: Any) -> Any:
-    """Read a value that the environment gives as JSON text."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError as exc:
-        raise allowed(f"JSON ({exc})") from None
-
-
-def _empty_is_none(value: Any) -> Any:
-    return None if value == "" else value
-
-
-JsonObject = Annotated[dict[str, Any], BeforeValidator(_read_json)]
-Limit = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_empty_is_none)]
-"""A number that may be left out; in the environment an empty value leaves it out."""
-
-
-Share = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_empty_is_none)]
-"""The same for a number that need not be whole."""
-
-
-Profiles = Annotated[dict[str, dict[str, Any]], BeforeValidator(_read_json)]
-"""Sets of request fields by name."""
-
-
-class Section(BaseModel):
-    """Base of the sections: unknown keys are refused, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from dagy_queue.requests.tags import check_tags
+from dagy_queue.settings.fields import JsonObject, JsonObjects, JsonTexts, Limit, Names, Section, Share, read_json
 
 
 class RedisSettings(Section):
@@ -114,34 +59,32 @@ class EcsSettings(Section):
     execution_role_arn: str = Field("", description="task execution role (pulls images, writes logs, reads secrets)")
     task_role_arn: str = Field("", description="role of the code inside the container")
     launch_type: Literal["FARGATE", "EC2"] = Field("FARGATE", description="FARGATE or EC2")
-    capacity_provider_strategy: Annotated[tuple[CapacityProvider, ...], BeforeValidator(_read_json)] = Field(
+    capacity_provider_strategy: Annotated[tuple[CapacityProvider, ...], BeforeValidator(read_json)] = Field(
         (),
         description='capacity providers instead of a launch type, as JSON: `[{"capacityProvider": "FARGATE_SPOT", '
         '"weight": 3, "base": 0}]`',
     )
-    subnets: tuple[str, ...] = Field((), description="awsvpc subnets, 1 to 16")
-    security_groups: tuple[str, ...] = Field((), description="awsvpc security groups, up to 5")
+    subnets: Names = Field((), description="awsvpc subnets, 1 to 16")
+    security_groups: Names = Field((), description="awsvpc security groups, up to 5")
     assign_public_ip: bool = Field(False, description="give tasks a public address")
     platform_version: str = Field("LATEST", description="Fargate platform version")
     log_group: str = Field("/ecs/dagy-worker", description="CloudWatch log group of the containers")
     log_stream_prefix: str = Field("dagy", description="awslogs-stream-prefix")
     cpu: int = Field(256, description="CPU units of a task that does not say")
-    memory: int = Field(512, description="MiB of a task that does not say")
+    memory: int = Field(512, description="MiB of a task that does not say", validate_default=True)
     task_definition: str = Field(
         "", description="existing task definition of launches that name none: family, family:revision or ARN"
     )
     task_definition_template: str = Field(
         "", description="path of a JSON file with a complete task definition, of launches that name none"
     )
-    container_overrides: Annotated[tuple[dict[str, Any], ...], BeforeValidator(_read_json)] = Field(
+    container_overrides: JsonObjects = Field(
         (), description="overrides of containers that every launch has, as a JSON list in the form of ECS's API"
     )
     run_task_kwargs: JsonObject = Field(
         {}, description="parameters of RunTask that every launch has, as a JSON object; laid over all others"
     )
-    tags: Annotated[dict[str, str], BeforeValidator(_read_json)] = Field(
-        {}, description="tags of every ECS task, as a JSON object"
-    )
+    tags: JsonTexts = Field({}, description="tags of every ECS task, as a JSON object")
     max_cpu: Limit = Field(None, description="CPU units of the largest run; empty: no limit")
     max_memory: Limit = Field(None, description="MiB of the largest run; empty: no limit")
     max_task_count: Limit = Field(None, description="shards of the largest batch; empty: no limit")
@@ -149,10 +92,11 @@ class EcsSettings(Section):
     @field_validator("memory")
     @classmethod
     def _check_size(cls, memory: int, info: ValidationInfo) -> int:
-        if info.data.get("launch_type") == "EC2":
-            return memory  # any size goes that the instance has
-        if problem := size_problem(info.data.get("cpu", 0), memory):
-            raise ValueError(f"cpu {info.data.get('cpu')} with memory {memory}: {problem}")
+        cpu = info.data.get("cpu")
+        if cpu is None or info.data.get("launch_type") == "EC2":
+            return memory  # on EC2 any size goes that the instance has
+        if problem := size_problem(cpu, memory):
+            raise allowed(f"cpu {cpu} with memory {memory}: {problem}")
         return memory
 
     @field_validator("capacity_provider_strategy")
@@ -169,14 +113,17 @@ class EcsSettings(Section):
             raise allowed(f"at most {most}; {len(value)} given")
         return value
 
-    @field_validator("subnets", "security_groups", mode="before")
+    @field_validator("run_task_kwargs")
     @classmethod
-    def _split_commas(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        if value.lstrip().startswith("["):
-            return _read_json(value)
-        return tuple(part.strip() for part in value.split(",") if part.strip())
+    def _check_run_task_kwargs(cls, value: dict[str, Any]) -> dict[str, Any]:
+        check_run_task_kwargs(value)
+        return value
+
+    @field_validator("tags")
+    @classmethod
+    def _check_tags(cls, value: dict[str, str]) -> dict[str, str]:
+        check_tags(value)
+        return value
 
 
 class StorageSettings(Section):
@@ -196,7 +143,7 @@ class RecordsSettings(Section):
     runs_table: str = Field("DAGY_RUNS", description="table of the runs' records")
     enabled: bool = Field(True, description="whether the bridge writes the runs' records; the same for all bridges")
     linger: Seconds = Field(
-        0.5, ge=0, le=60, description="seconds in which the bridge collects changes before it writes them together"
+        1.0, ge=0, le=60, description="seconds in which the bridge collects changes before it writes them together"
     )
     latest_ttl: Seconds = Field(10.0, ge=0, description="seconds a dispatcher remembers what 'latest' resolved to")
 
@@ -265,17 +212,8 @@ class LaunchSettings(Section):
     )
 
 
-class Settings(BaseSettings):
-    """Every setting of the product. Build it with :func:`load_settings`."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=_PREFIX,
-        env_nested_delimiter="__",
-        extra="forbid",
-        frozen=True,
-        nested_model_default_partial_update=True,
-        enable_decoding=False,
-    )
+class Settings(Section):
+    """Every setting of the product. ``Settings()`` is the defaults; :func:`load_settings` reads the rest."""
 
     redis: RedisSettings = RedisSettings()
     celery: CelerySettings = CelerySettings()
@@ -287,65 +225,18 @@ class Settings(BaseSettings):
     dispatch: DispatchSettings = DispatchSettings()
     limits: LimitSettings = LimitSettings()
     launch: LaunchSettings = LaunchSettings()
-    profiles: Profiles = Field({}, description="execution profiles by name, each with fields of a request")
-    environments: Profiles = Field({}, description="defaults by environment name, each with fields of a request")
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Put the flat names below the sectioned ones."""
-        return init_settings, env_settings, FlatNames(settings_cls)
+    profiles: dict[str, dict[str, Any]] = Field({}, description="execution profiles: request fields by name")
+    environments: dict[str, dict[str, Any]] = Field(
+        {}, description="defaults by environment: request fields by the environment's name"
+    )
 
 
-class FlatNames(PydanticBaseSettingsSource):
-    """Reads the flat names of Dagy's guide."""
+SECTIONS: dict[str, type[Section]] = {
+    name: field.annotation
+    for name, field in Settings.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+}
+"""The sections with fixed keys, by name."""
 
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        """Return nothing for single fields: the whole is built by __call__."""
-        return None, field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        """Return the sections that flat names set."""
-        values: dict[str, Any] = {}
-        for name, path in FLAT_NAMES.items():
-            section, key = path.split(".")
-            if text := os.environ.get(name):
-                values.setdefault(section, {}).setdefault(key, text)
-        return values
-
-
-def _is_known(name: str) -> bool:
-    """Tell whether a variable names one of our sections; pydantic-settings would leave it out in silence."""
-    return name.removeprefix(_PREFIX).split("__")[0].lower() in Settings.model_fields
-
-
-def load_settings(**sections: Any) -> Settings:
-    """Read the settings from the environment; ``sections`` (as nested dicts) win over it.
-
-    Raises SettingsInvalid naming each wrong setting.
-    """
-    unknown = sorted(name for name in os.environ if name.startswith(_PREFIX) and not _is_known(name))
-    if unknown:
-        raise SettingsInvalid(
-            f"no such settings: {', '.join(unknown)}; sections are {', '.join(Settings.model_fields)}"
-        )
-    try:
-        return Settings(**sections)
-    except ValidationError as exc:
-        lines = "".join(
-            f"\n  - {'.'.join(str(part) for part in error['loc'])} = {error.get('input')!r}: {error['msg']}"
-            for error in exc.errors()
-        )
-        raise SettingsInvalid(f"settings cannot be used:{lines}") from exc
-
-
-@lru_cache(maxsize=1)
-def settings() -> Settings:
-    """Return the settings of this process, read once."""
-    return load_settings()
+NAMED_SETS = tuple(name for name in Settings.model_fields if name not in SECTIONS)
+"""The sections whose keys are the user's: profiles and environments."""

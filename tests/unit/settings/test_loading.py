@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from dagy_queue.errors import SettingsInvalid
-from dagy_queue.settings import FLAT_NAMES, Section, Settings, load_settings, settings
+from dagy_queue.settings import FLAT_NAMES, RedisSettings, Section, Settings, load_settings, settings
 
 SECTIONS = {
     name: field.annotation
@@ -151,3 +151,72 @@ def test_every_setting_says_what_it_is(section: type[Section]) -> None:
 def test_settings_can_be_passed_on_as_json() -> None:
     found = load_settings(ecs={"subnets": ("a", "b")})
     assert load_settings(**json.loads(found.model_dump_json())) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("DAGY_QUEUE__ECS__CLUSTR", "x", "did you mean cluster?"),
+        ("DAGY_QUEUE__REDSI__URL", "x", "did you mean DAGY_QUEUE__REDIS__URL?"),
+        ("DAGY_QUEUE__NONSENSE", "x", "no section is called nonsense; there are redis, celery"),
+        ("DAGY_QUEUE__EC__X", "x", "no section is called ec; did you mean ecs?"),
+        ("DAGY_QUEUE__PROFILES__BIG", "{}", "as one JSON object in DAGY_QUEUE__PROFILES"),
+        ("DAGY_QUEUE__PROFILES", "{", r"profiles \(env DAGY_QUEUE__PROFILES\): a JSON object"),
+        ("DAGY_QUEUE__ENVIRONMENTS", "[]", r"environments \(env DAGY_QUEUE__ENVIRONMENTS\): a JSON object"),
+        ("DAGY_QUEUE__ECS__TAGS", "{", r"ecs.tags \(env DAGY_QUEUE__ECS__TAGS\) = '{': JSON is expected"),
+        ("DAGY_QUEUE__ECS__TAGS", '{"aws:x": "y"}', "reserved"),
+        ("DAGY_QUEUE__ECS__RUN_TASK_KWARGS", '{"count": 2}', "count cannot be set"),
+        ("DAGY_QUEUE__ECS__CONTAINER_OVERRIDES", "{}", "env DAGY_QUEUE__ECS__CONTAINER_OVERRIDES"),
+        pytest.param("DAGY_QUEUE__ECS__TAGS", "[" * 100_000, "JSON is expected", id="deep"),
+        ("DAGY_QUEUE__ECS__CAPACITY_PROVIDER_STRATEGY", '[{"weight": 1}]', "capacityProvider"),
+        ("DAGY_QUEUE__ECS__MAX_CPU", "0", "ecs.max_cpu"),
+        ("DAGY_QUEUE__ECS__CPU", "1024", "cpu 1024 with memory 512"),
+        ("DAGY_ECS_SUBNETS", ",".join("abcdefghijklmnopq"), "at most 16; 17 given"),
+        ("DAGY_ECS_SECURITY_GROUPS", "a,b,c,d,e,f", "at most 5; 6 given"),
+        ("DAGY_QUEUE__LAUNCH__MODE", "fast", r"launch.mode \(env DAGY_QUEUE__LAUNCH__MODE\)"),
+    ],
+)
+def test_the_error_of_a_wrong_variable_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str, said: str
+) -> None:
+    monkeypatch.setenv(name, text)
+    with pytest.raises(SettingsInvalid, match=said):
+        load_settings()
+
+
+def test_json_values_are_read_from_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGY_QUEUE__ECS__TAGS", '{"team": "data"}')
+    monkeypatch.setenv("DAGY_QUEUE__ECS__CONTAINER_OVERRIDES", '[{"name": "main", "cpu": 128}]')
+    monkeypatch.setenv("DAGY_QUEUE__ECS__RUN_TASK_KWARGS", '{"enableExecuteCommand": true}')
+    monkeypatch.setenv("DAGY_QUEUE__PROFILES", '{"etl:large": {"cpu": 4096}}')
+    found = load_settings()
+    assert found.ecs.tags == {"team": "data"}
+    assert found.ecs.container_overrides == ({"name": "main", "cpu": 128},)
+    assert found.ecs.run_task_kwargs == {"enableExecuteCommand": True}
+    assert found.profiles == {"etl:large": {"cpu": 4096}}
+
+
+@pytest.mark.parametrize("key", ["TAGS", "RUN_TASK_KWARGS", "CONTAINER_OVERRIDES", "MAX_CPU", "SUBNETS"])
+def test_an_empty_variable_leaves_out_what_text_cannot_say(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv(f"DAGY_QUEUE__ECS__{key}", "")
+    monkeypatch.setenv("DAGY_QUEUE__PROFILES", "")
+    assert load_settings() == Settings()
+
+
+def test_on_ec2_a_task_has_any_size() -> None:
+    assert load_settings(ecs={"launch_type": "EC2", "cpu": 100, "memory": 300}).ecs.memory == 300
+
+
+def test_an_error_shows_no_password() -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        load_settings(redis={"url": "http://user:secret@host"})
+    assert "secret" not in str(caught.value)
+
+
+def test_a_section_may_be_given_as_an_object() -> None:
+    assert load_settings(redis=RedisSettings(prefix="mine")).redis.prefix == "mine"
+
+
+def test_what_is_no_section_is_refused_in_code_too() -> None:
+    with pytest.raises(SettingsInvalid, match=r"redsi \(code\): no such section; did you mean redis"):
+        load_settings(redsi={})
