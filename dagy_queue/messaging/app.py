@@ -10,7 +10,7 @@ from typing import Any
 
 from celery import Celery
 
-from dagy_queue.messaging.names import FAN_OUT_QUEUE, FAN_OUT_TASK, LAUNCH_QUEUE
+from dagy_queue.messaging.names import CANCEL_BATCH_TASK, END_BATCH_TASK, FAN_OUT_QUEUE, FAN_OUT_TASK, LAUNCH_QUEUE
 from dagy_queue.settings import Settings, settings
 
 
@@ -39,7 +39,10 @@ def celery_config(config: Settings) -> dict[str, Any]:
         "result_serializer": "json",
         "accept_content": ["json"],
         "task_default_queue": config.celery.default_queue,
-        "task_routes": {FAN_OUT_TASK: {"queue": FAN_OUT_QUEUE}, "dagy.*": {"queue": LAUNCH_QUEUE}},
+        "task_routes": {
+            **{task: {"queue": FAN_OUT_QUEUE} for task in (FAN_OUT_TASK, END_BATCH_TASK, CANCEL_BATCH_TASK)},
+            "dagy.*": {"queue": LAUNCH_QUEUE},
+        },
         # A worker that dies must not take its messages along (every pass is idempotent by the ledger).
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,

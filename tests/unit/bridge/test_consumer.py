@@ -39,7 +39,7 @@ def deletes(stub: Stubber, *handles: str, failed: int = 0) -> None:
 
 
 def consumer(client: Any, connection: RedisConnection) -> Consumer:
-    return Consumer(client, QUEUE, RunLedger(connection), SETTINGS, "worker", lambda _: None)
+    return Consumer(client, QUEUE, RunLedger(connection), SETTINGS, "worker")
 
 
 def test_an_event_is_applied_and_its_message_deleted(sqs: tuple[Any, Stubber], connection: RedisConnection) -> None:

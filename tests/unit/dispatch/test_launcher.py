@@ -12,9 +12,9 @@ from botocore.exceptions import ClientError
 from dagy.contract import Env, RunSpec
 from dagy_queue.dispatch.launcher import Launcher
 from dagy_queue.dispatch.services import Services
-from dagy_queue.errors import AwsThrottled
 from dagy_queue.launching.flows import FlowResolver
 from dagy_queue.ledger import AdmissionLedger, Grant, Phase, RedisConnection, RunEntry
+from dagy_queue.ledger.admission import Unwanted
 from dagy_queue.outcomes import Kind, Outcome
 from dagy_queue.settings import RedisSettings, load_settings
 from tests.unit.dispatch.conftest import ScriptedAws
@@ -308,8 +308,16 @@ def test_a_run_is_launched_and_stopped_where_its_cluster_is(
     launched(FLOW | {"cluster": "arn:aws:ecs:eu-west-3:123456789012:cluster/nightly"})
     assert set(aws.regions) == {"eu-west-3"}
     aws.ecs_stub.add_response("stop_task", {})
-    launcher_of(services).stop("arn:aws:ecs:eu-west-1:123456789012:task/other/1", "no")
+    launcher_of(services).stop_unwanted("arn:aws:ecs:eu-west-1:123456789012:task/other/1", "no")
     assert aws.regions[-1] == "eu-west-1"
+
+
+@pytest.fixture
+def stopped(aws: ScriptedAws) -> list[dict[str, Any]]:
+    """The parameters of every call of StopTask."""
+    calls: list[dict[str, Any]] = []
+    aws.ecs.meta.events.register("provide-client-params.ecs.StopTask", lambda params, **_: calls.append(params))
+    return calls
 
 
 def cancel_in_submission(services: Services, connection: RedisConnection) -> Any:
@@ -318,29 +326,45 @@ def cancel_in_submission(services: Services, connection: RedisConnection) -> Any
     return grant
 
 
-def test_a_run_that_was_cancelled_while_it_was_launched_is_stopped(
+def test_a_run_that_was_cancelled_while_it_was_launched_has_its_task_stopped_by_a_pump(
     services: Services, aws: ScriptedAws, connection: RedisConnection
 ) -> None:
     knows_definition(aws)
     accepts(aws)
-    stopped: list[dict[str, Any]] = []
-    aws.ecs.meta.events.register("provide-client-params.ecs.StopTask", lambda params, **_: stopped.append(params))
-    aws.ecs_stub.add_response("stop_task", {})
     launcher_of(services).launch(cancel_in_submission(services, connection))
-    assert [call["task"] for call in stopped] == [TASK_ARN]
     assert services.runs.get("run").phase is Phase.SUBMITTED
+    assert services.admission.lease(1, 60).unwanted == (Unwanted(TASK_ARN, "not wanted"),)
 
 
-def test_a_run_is_not_over_while_its_task_could_not_be_stopped(
-    services: Services, aws: ScriptedAws, connection: RedisConnection
+def test_a_task_whose_run_is_over_is_stopped_at_once(
+    services: Services, aws: ScriptedAws, connection: RedisConnection, stopped: list[dict[str, Any]]
 ) -> None:
     knows_definition(aws)
     accepts(aws)
-    for _ in range(5):
+    grant = granted_run(connection, "run", FLOW)
+    services.runs.complete(grant.attempt_id, {"outcome": {"kind": "failed", "summary": "lost"}})
+    aws.ecs_stub.add_response("stop_task", {})
+    launcher_of(services).launch(grant)
+    assert [call["task"] for call in stopped] == [TASK_ARN]
+
+
+def test_stopping_a_task_whose_run_is_over_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+    services: Services,
+    aws: ScriptedAws,
+    connection: RedisConnection,
+    stopped: list[dict[str, Any]],
+) -> None:
+    monkeypatch.setattr("dagy_queue.dispatch.launcher._STOP_DELAY", 0.0)
+    knows_definition(aws)
+    accepts(aws)
+    grant = granted_run(connection, "run", FLOW)
+    services.runs.complete(grant.attempt_id, {"outcome": {"kind": "failed", "summary": "lost"}})
+    for _ in range(2):
         aws.ecs_stub.add_client_error("stop_task", "ThrottlingException", "Rate exceeded")
-    launcher_of(services).launch(cancel_in_submission(services, connection))
-    aws.ecs_stub._queue.clear()
-    assert services.runs.get("run").completion is None
+    aws.ecs_stub.add_response("stop_task", {})
+    launcher_of(services).launch(grant)
+    assert len(stopped) == 3
 
 
 def test_a_run_that_was_cancelled_and_refused_ends_as_cancelled(
@@ -376,13 +400,19 @@ def test_parameters_with_text_that_is_not_ascii_arrive(aws: ScriptedAws, launche
     assert json.loads(environment(aws)[Env.RUN_SPEC])["parameters"] == {"ключ": "✓ “quoted”"}
 
 
-def test_a_task_is_stopped_with_a_reason_that_fits(services: Services, aws: ScriptedAws) -> None:
-    expected = {"cluster": "dagy", "task": TASK_ARN, "reason": "x" * 255}
-    aws.ecs_stub.add_response("stop_task", {}, expected)
-    launcher_of(services).stop(TASK_ARN, "x" * 300)
+def test_a_task_is_stopped_with_a_reason_that_fits(
+    services: Services, aws: ScriptedAws, stopped: list[dict[str, Any]]
+) -> None:
+    aws.ecs_stub.add_response("stop_task", {})
+    launcher_of(services).stop_unwanted(TASK_ARN, "x" * 300)
+    (call,) = stopped
+    assert (call["cluster"], call["task"]) == ("dagy", TASK_ARN)
+    assert call["reason"] == ("dagy: " + "x" * 300)[:255]
 
 
-def test_a_task_that_cannot_be_stopped_is_an_error_of_ours(services: Services, aws: ScriptedAws) -> None:
+def test_a_task_that_cannot_be_stopped_now_is_left_to_the_ledger(
+    services: Services, aws: ScriptedAws, stopped: list[dict[str, Any]]
+) -> None:
     aws.ecs_stub.add_client_error("stop_task", "ThrottlingException", "Rate exceeded")
-    with pytest.raises(AwsThrottled):
-        launcher_of(services).stop(TASK_ARN, "no")
+    launcher_of(services).stop_unwanted(TASK_ARN, "no")
+    assert len(stopped) == 1

@@ -6,7 +6,14 @@ from celery.app.utils import SETTING_KEYS
 
 from dagy_queue.messaging import app as app_module
 from dagy_queue.messaging.app import celery_config, default_app, make_app
-from dagy_queue.messaging.names import COLLECT_TASK, FAN_OUT_QUEUE, FAN_OUT_TASK, LAUNCH_QUEUE, LAUNCH_TASK
+from dagy_queue.messaging.names import (
+    CANCEL_BATCH_TASK,
+    END_BATCH_TASK,
+    FAN_OUT_QUEUE,
+    FAN_OUT_TASK,
+    LAUNCH_QUEUE,
+    LAUNCH_TASK,
+)
 from dagy_queue.settings import load_settings
 
 CONFIG = celery_config(load_settings())
@@ -19,7 +26,13 @@ def test_making_an_app_leaves_the_applications_own_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "queue"), [(LAUNCH_TASK, LAUNCH_QUEUE), (COLLECT_TASK, LAUNCH_QUEUE), (FAN_OUT_TASK, FAN_OUT_QUEUE)]
+    ("task", "queue"),
+    [
+        (LAUNCH_TASK, LAUNCH_QUEUE),
+        (FAN_OUT_TASK, FAN_OUT_QUEUE),
+        (END_BATCH_TASK, FAN_OUT_QUEUE),
+        (CANCEL_BATCH_TASK, FAN_OUT_QUEUE),
+    ],
 )
 def test_each_task_goes_to_its_queue(task: str, queue: str) -> None:
     route = make_app(load_settings()).amqp.router.route({}, task)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from dagy_queue.errors import BatchNotFound, RedisUnavailable, RequestInvalid, ResultTimeout
 from dagy_queue.ids import shard_id
 from dagy_queue.ledger import Phase, RedisConnection
-from dagy_queue.messaging.names import COLLECT_TASK, FAN_OUT_QUEUE, FAN_OUT_TASK
+from dagy_queue.messaging.names import FAN_OUT_QUEUE, FAN_OUT_TASK
 from dagy_queue.producer import batch as batch_module
 from dagy_queue.producer.batch import BatchHandle, BatchProgress, callback_id
 from dagy_queue.producer.fan_out import fan_out
@@ -65,9 +65,9 @@ def test_without_a_correlation_id_the_batchs_own_is_taken(publisher: Publisher) 
     assert publisher.batches.get(handle.batch_id).correlation_id == handle.batch_id
 
 
-def test_without_a_callback_the_results_are_collected(publisher: Publisher) -> None:
+def test_without_a_callback_there_is_none_to_send(publisher: Publisher) -> None:
     handle = fan_out(**FLOW, shards=[{}], launcher=on(publisher))
-    assert publisher.batches.get(handle.batch_id).callback["task"] == COLLECT_TASK
+    assert publisher.batches.get(handle.batch_id).callback == {}
 
 
 def test_a_callback_is_kept_under_the_id_of_the_batchs_result(publisher: Publisher) -> None:
