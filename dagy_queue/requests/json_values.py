@@ -8,7 +8,8 @@ from typing import Any
 
 from dagy_queue.errors import Problem
 
-_MAX_DEPTH = 64
+MAX_DEPTH = 64
+"""Levels of lists and objects that a value may have."""
 
 
 def json_problems(value: Any, path: str, inside: tuple[int, ...] = ()) -> Iterator[Problem]:
@@ -25,8 +26,8 @@ def json_problems(value: Any, path: str, inside: tuple[int, ...] = ()) -> Iterat
         yield Problem(path, value, f"{kind} is not JSON; use null, true/false, numbers, strings, lists and objects")
     elif id(value) in inside:
         yield Problem(path, "…", "a value must not contain itself")
-    elif len(inside) >= _MAX_DEPTH:
-        yield Problem(path, "…", f"nest at most {_MAX_DEPTH} levels")
+    elif len(inside) >= MAX_DEPTH:
+        yield Problem(path, "…", f"nest at most {MAX_DEPTH} levels")
     elif isinstance(value, dict):
         yield from _object_problems(value, path, (*inside, id(value)))
     else:
