@@ -16,11 +16,12 @@ from dagy_queue.errors import AwsError, AwsRefused, AwsThrottled, DagyQueueError
 from dagy_queue.ids import AttemptId
 from dagy_queue.launching.calls import definition_is_gone, run_task, stop_task
 from dagy_queue.launching.definition_cache import LedgerCache
-from dagy_queue.launching.planner import Plan, Planner
+from dagy_queue.launching.planner import CrewShard, Plan, Planner
 from dagy_queue.launching.refusals import Refusal, backoff, is_last_try, refusal_of
 from dagy_queue.ledger import Grant, Released
-from dagy_queue.ledger.admission import Noted
+from dagy_queue.ledger.admission import CrewMember, Noted
 from dagy_queue.outcomes import Outcome
+from dagy_queue.requests import LaunchRequest
 
 log = structlog.get_logger(__name__)
 
@@ -93,7 +94,17 @@ class Launcher:
 
     def _plan(self, grant: Grant) -> Plan:
         request = self._services.requests.read(grant.attempt_id.run_id, grant.request, grant.batch_id, grant.shard)
-        return self._planner.plan(grant.attempt_id, request, grant.batch_id, grant.shard)
+        crew = [self._crew_shard(member, grant.batch_id) for member in grant.crew]
+        return self._planner.plan(grant.attempt_id, request, grant.batch_id, grant.shard, crew)
+
+    def _crew_shard(self, member: CrewMember, batch_id: str) -> CrewShard:
+        request = self._services.requests.read(member.attempt_id.run_id, member.request, batch_id, member.shard)
+        return CrewShard(
+            attempt_id=member.attempt_id,
+            shard=member.shard,
+            correlation_id=request.correlation_id,
+            parameters=request.parameters if isinstance(request, LaunchRequest) else {},
+        )
 
     def _refused(self, grant: Grant, error: DagyQueueError) -> None:
         refusal = refusal_of(error)

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from celery import Task
 from celery.exceptions import Ignore
 
-from dagy.contract import ContractError, ErrorReport, ReportStatus, RunReport
+from dagy.contract import ContractError, ErrorReport, ExitCode, ReportStatus, RunReport
 from dagy_queue.dispatch.endings import timed_out
 from dagy_queue.dispatch.limits import units_of
 from dagy_queue.dispatch.retries import retry_delay
@@ -108,20 +109,12 @@ def conclude(services: Services, task: Task, attempt: int) -> Any:
     stopped = services.runs.stopped(task.request.id)
     if stopped is None or stopped.attempt_id.attempt != attempt:
         raise Ignore
-    outcome = Outcome.from_dict(stopped.completion["outcome"])
-    was_stopped = outcome.kind is Kind.CANCELLED and not stopped.is_late
-    if not outcome.succeeded and (stopped.cancel_reason or was_stopped):
-        raise Revoked(stopped.cancel_reason or outcome.summary)
     request = services.requests.read(stopped.attempt_id.run_id, stopped.request, stopped.batch_id, stopped.shard)
-    report = _report(services, stopped, request, outcome)
+    outcome, report = _how_it_ended(services, stopped, request)
     if outcome.succeeded:
-        if isinstance(request, ContainerRequest):
-            return _container_result(stopped, request, outcome)
-        if report is not None and report.error is None:
-            return _by_value(services, stopped, report)
-        outcome = _without_report(outcome, report)
-    if stopped.cancel_reason:
-        raise Revoked(stopped.cancel_reason)
+        return _result(services, stopped, request, outcome, report)
+    if stopped.cancel_reason or (outcome.kind is Kind.CANCELLED and not stopped.is_late):
+        raise Revoked(stopped.cancel_reason or outcome.summary)
     if stopped.is_late:
         raise _failure(timed_out(outcome), None)
     if isinstance(request, LaunchRequest):
@@ -131,6 +124,35 @@ def conclude(services: Services, task: Task, attempt: int) -> Any:
     if delay is not None:
         raise RetryRun(failure, delay)
     raise failure
+
+
+def _how_it_ended(
+    services: Services, stopped: StoppedRun, request: LaunchRequest | ContainerRequest
+) -> tuple[Outcome, RunReport | None]:
+    """Return the outcome of this run, which is not its container's alone: the worker's report counts as well."""
+    outcome = Outcome.from_dict(stopped.completion["outcome"])
+    unwanted = stopped.cancel_reason or outcome.kind is Kind.CANCELLED
+    if isinstance(request, ContainerRequest) or (unwanted and not outcome.succeeded and not stopped.shared_container):
+        return outcome, None
+    report = _report(services, stopped, request, outcome)
+    if stopped.shared_container and report is not None:
+        kind, code = (Kind.FAILED, ExitCode.FLOW_FAILED) if report.error else (Kind.SUCCEEDED, ExitCode.OK)
+        outcome = replace(outcome, kind=kind, exit_code=code)
+    elif outcome.succeeded and (report is None or report.error is not None):
+        outcome = _without_report(outcome, report)
+    return outcome, report
+
+
+def _result(
+    services: Services,
+    stopped: StoppedRun,
+    request: LaunchRequest | ContainerRequest,
+    outcome: Outcome,
+    report: RunReport | None,
+) -> Any:
+    if isinstance(request, ContainerRequest) or report is None:
+        return _container_result(stopped, request, outcome)
+    return _by_value(services, stopped, report)
 
 
 def _report(
@@ -204,7 +226,9 @@ def _failure(outcome: Outcome, report: RunReport | None) -> RunFailed:
     return RunFailed(outcome.summary, outcome.to_dict())
 
 
-def _container_result(stopped: StoppedRun, request: ContainerRequest, outcome: Outcome) -> dict[str, Any]:
+def _container_result(
+    stopped: StoppedRun, request: LaunchRequest | ContainerRequest, outcome: Outcome
+) -> dict[str, Any]:
     return {
         "run_id": stopped.attempt_id.run_id,
         "correlation_id": request.correlation_id,

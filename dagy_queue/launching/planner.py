@@ -6,7 +6,7 @@ so that a launch usually costs no call but RunTask itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -58,6 +58,16 @@ class Plan:
     launch: Launch
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CrewShard:
+    """A shard of a flow's batch that shares the container of another one."""
+
+    attempt_id: AttemptId
+    shard: int
+    correlation_id: str
+    parameters: Mapping[str, Any]
+
+
 class Planner:
     """Plans launches with one process's settings."""
 
@@ -75,8 +85,9 @@ class Planner:
         request: LaunchRequest | ContainerRequest,
         batch_id: str = "",
         shard: int | None = None,
+        crew: Sequence[CrewShard] = (),
     ) -> Plan:
-        """Return the call that launches an attempt.
+        """Return the call that launches an attempt, with the further shards of its batch that share its container.
 
         Raises RequestInvalid or another DagyQueueError for what cannot be launched, an AwsError for what cannot be
         looked up.
@@ -102,7 +113,8 @@ class Planner:
             spec=None,
         )
         if isinstance(request, LaunchRequest):
-            launch = self._fitting(replace(launch, spec=self._spec(launch, request)))
+            spec = replace(self._spec(launch, request), crew=[self._crew_spec(request.org_id, each) for each in crew])
+            launch = self._fitting(replace(launch, spec=spec))
         parameters = run_task_parameters(launch)
         check_overrides_size(parameters["overrides"])
         return Plan(region=placement.region, parameters=parameters, launch=launch)
@@ -175,6 +187,19 @@ class Planner:
             batch_id=launch.batch_id,
             shard=launch.shard,
         )
+
+    def _crew_spec(self, org_id: str, member: CrewShard) -> dict[str, Any]:
+        """Return what a shard's spec has of its own."""
+        storage, attempt_id = self._settings.storage, member.attempt_id
+        return {
+            "run_id": attempt_id.run_id,
+            "attempt": attempt_id.attempt,
+            "shard": member.shard,
+            "correlation_id": member.correlation_id,
+            "parameters": dict(member.parameters),
+            "result_uri": report_uri(storage, org_id, attempt_id),
+            "traces_uri": traces_uri(storage, org_id, attempt_id.run_id),
+        }
 
     def _fitting(self, launch: Launch) -> Launch:
         """Return the launch with its spec in S3 where it is too large for RunTask's overrides."""

@@ -15,6 +15,16 @@ _SHORTEST_WAIT = 0.01  # BLPOP waits for ever at 0
 _OWN_WAKE_TTL = 60
 
 
+@dataclass(frozen=True, slots=True)
+class CrewMember:
+    """A shard that shares the container of another one."""
+
+    attempt_id: AttemptId
+    request: Mapping[str, Any]
+    """What differs from its batch's request."""
+    shard: int
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grant:
     """Leave to launch one attempt of one run, for as long as the lease lasts."""
@@ -29,6 +39,8 @@ class Grant:
     """How often its launch was refused before."""
     expired: bool
     """The caller's ``expires`` passed while the run waited."""
+    crew: tuple[CrewMember, ...] = ()
+    """Further shards of its batch that share its container."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +178,8 @@ class AdmissionLedger:
         return Released(self.connection.run("release", attempt_id.run_id, attempt_id.attempt, *numbers))
 
 
-def _grant(run_id: str, attempt: str, retries: str, request: str, *rest: str) -> Grant:
-    batch_id, shard, refusals, expired = rest
+def _grant(run_id: str, attempt: str, retries: str, request: str, *rest: Any) -> Grant:
+    batch_id, shard, refusals, expired, crew = rest
     return Grant(
         attempt_id=AttemptId(run_id, int(attempt)),
         retries=int(retries),
@@ -176,4 +188,9 @@ def _grant(run_id: str, attempt: str, retries: str, request: str, *rest: str) ->
         shard=int(shard) if shard else None,
         refusals=int(refusals),
         expired=expired == "1",
+        crew=tuple(_crew_member(*member) for member in crew),
     )
+
+
+def _crew_member(run_id: str, attempt: str, request: str, shard: str) -> CrewMember:
+    return CrewMember(AttemptId(run_id, int(attempt)), json.loads(request) if request else {}, int(shard))

@@ -15,10 +15,9 @@ from dagy_queue.ids import shard_id
 from dagy_queue.ledger.connection import RedisConnection
 from dagy_queue.ledger.phases import Phase
 from dagy_queue.ledger.runs import Continuation, Place
+from dagy_queue.requests.deltas import SPEC_CHUNK, ShardSpec
 from dagy_queue.requests.policies import BatchPolicy
-
-SPEC_CHUNK = 500
-"""Shards kept together in one element of a batch's spec."""
+from dagy_queue.requests.sources import Manifest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +26,8 @@ class BatchRecord:
 
     batch_id: str
     total: int
+    """Shards; 0 until a manifest is counted."""
+    is_counted: bool
     expanded: int
     correlation_id: str
     callback_id: str
@@ -37,6 +38,17 @@ class BatchRecord:
     root_id: str
     cancel_reason: str
     created_at: datetime
+    manifest: Manifest | None
+    """Where its shards are, if not in the ledger."""
+    manifest_tag: str
+    """The version of the manifest that was counted."""
+    refused: str
+    """Why the manifest cannot be run; '' if it can."""
+
+    @property
+    def is_entered(self) -> bool:
+        """Whether all its shards are in the ledger."""
+        return self.is_counted and self.expanded >= self.total
 
 
 class BatchLedger:
@@ -50,23 +62,38 @@ class BatchLedger:
         batch_id: str,
         message: Continuation,
         *,
-        deltas: Sequence[Mapping[str, Any]],
+        deltas: Sequence[Mapping[str, Any]] | ShardSpec | Manifest,
         fields: Mapping[str, str],
     ) -> bool:
         """Enter a batch, its shards' deltas and its message, and send the message: one transaction.
 
         Among the fields are the messages that end (``ender``) and cancel it (``canceller``), sent to its own queue.
 
+        Of a manifest only the address is entered; :meth:`counted` says later how many shards it has.
+
         Returns False if the ledger has the batch already.
         """
-        chunks = [
-            json.dumps(list(deltas[start : start + SPEC_CHUNK]), separators=(",", ":"))
-            for start in range(0, len(deltas), SPEC_CHUNK)
-        ]
-        flat = [part for pair in {**fields, "total": str(len(deltas))}.items() for part in pair]
+        chunks: tuple[str, ...] = ()
+        if isinstance(deltas, Manifest):
+            extra = {"manifest": deltas.to_json()}
+        else:
+            spec = deltas if isinstance(deltas, ShardSpec) else ShardSpec.of(deltas)
+            chunks, extra = spec.chunks, {"total": str(spec.total)}
+        flat = [part for pair in {**fields, **extra}.items() for part in pair]
         flat += ["fan_out_queue", message.list_key]
         args = (batch_id, message.list_key, message.message, len(chunks), *chunks, *flat)
         return bool(self.connection.run("publish_batch", *args))
+
+    def counted(self, batch_id: str, total: int, *, tolerated: int, tag: str) -> bool:
+        """Say how many shards a manifest has, and in which version of it; False if that was known already."""
+        return bool(self.connection.run("count_batch", batch_id, total, tolerated, tag))
+
+    def refuse(self, batch_id: str, reason: str) -> bool:
+        """Fail a batch whose manifest cannot be run: what is entered of it is cancelled, and no more is.
+
+        False if all its shards are entered already.
+        """
+        return bool(self.connection.run("refuse_batch", batch_id, reason))
 
     def cancel(self, batch_id: str, reason: str) -> str:
         """Have a batch cancelled. Returns ``cancelled``, ``already`` or ``over``. Raises BatchNotFound."""
@@ -97,10 +124,12 @@ class BatchLedger:
             raise _not_found(batch_id)
         return [json.loads(delta) if delta else {} for _, delta in found]
 
-    def prepare(self, batch_id: str, template: Continuation, place: Place, *, window: int | None = None) -> None:
+    def prepare(
+        self, batch_id: str, template: Continuation, place: Place, *, window: int | None = None, per_run: int = 1
+    ) -> None:
         """Store what all shards share: the template of their continuation and their place in the queue.
 
-        At most ``window`` of them wait for their launch or run at once.
+        At most ``window`` of them wait for their launch or run at once; ``per_run`` of them share a container.
         """
         fields = {
             "template": template.message,
@@ -110,6 +139,7 @@ class BatchLedger:
             "priority": str(place.priority),
             **{name: value for name, value in place.shares().items() if value},
             **({"window": str(window)} if window else {}),
+            **({"per_run": str(per_run)} if per_run > 1 else {}),
         }
         with self.connection.errors():
             self.connection.client.hset(self._key(batch_id), mapping=fields)  # type: ignore[arg-type]
@@ -152,7 +182,8 @@ class BatchLedger:
             raise _not_found(batch_id)
         return BatchRecord(
             batch_id=batch_id,
-            total=int(fields["total"]),
+            total=int(fields.get("total", 0)),
+            is_counted="total" in fields,
             expanded=int(fields.get("expanded", 0)),
             correlation_id=fields["correlation"],
             callback_id=fields["callback_id"],
@@ -162,21 +193,28 @@ class BatchLedger:
             root_id=fields.get("root") or batch_id,
             cancel_reason=fields.get("cancel", ""),
             created_at=datetime.fromtimestamp(int(fields["created"]) / 1000, UTC),
+            manifest=Manifest.from_json(fields["manifest"]) if "manifest" in fields else None,
+            manifest_tag=fields.get("manifest_tag", ""),
+            refused=fields.get("refused", ""),
         )
 
     def counts(self, batch_id: str) -> dict[Phase, int]:
         """Return how many shards are in each phase; those not expanded yet count as QUEUED. O(1)."""
+        return self.progress(batch_id)[0]
+
+    def progress(self, batch_id: str) -> tuple[dict[Phase, int], bool]:
+        """Return the counts by phase, and whether they are of all shards: a manifest may not be counted yet. O(1)."""
         with self.connection.errors():
             pipeline = self.connection.client.pipeline(transaction=True)
-            pipeline.hget(self._key(batch_id), "total")
+            pipeline.hmget(self._key(batch_id), ("total", "created"))
             pipeline.hgetall(self._key(batch_id, "counts"))
-            total, counts = pipeline.execute()
-        if total is None:
+            (total, created), counts = pipeline.execute()
+        if created is None:
             raise _not_found(batch_id)
         by_phase = {Phase(name): int(n) for name, n in counts.items() if int(n)}
-        if waiting := int(total) - sum(by_phase.values()):
+        if waiting := int(total or 0) - sum(by_phase.values()):
             by_phase[Phase.QUEUED] = waiting
-        return by_phase
+        return by_phase, total is not None
 
     def _key(self, batch_id: str, *parts: str) -> str:
         return ":".join((self.connection.key("batch", batch_id), *parts))

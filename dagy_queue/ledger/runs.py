@@ -122,6 +122,8 @@ class StoppedRun:
     shard: int | None
     is_late: bool = False
     """Its timeout was over before the attempt ended."""
+    shared_container: bool = False
+    """Other shards ran in the same container: how that ended need not be how this run did."""
 
 
 class RunLedger:
@@ -234,7 +236,20 @@ class RunLedger:
 
     def stopped(self, run_id: str) -> StoppedRun | None:
         """Return what the second pass needs; None unless the run is stopped and waits for it."""
-        names = ("phase", "attempt", "retries", "completion", "cancel", "request", "delta", "batch", "shard", "late")
+        names = (
+            "phase",
+            "attempt",
+            "retries",
+            "completion",
+            "cancel",
+            "request",
+            "delta",
+            "batch",
+            "shard",
+            "late",
+            "crew",
+            "leader",
+        )
         with self.connection.errors():
             values = self.connection.client.hmget(self._key(run_id), names)
         fields = {name: str(value) for name, value in zip(names, values, strict=True) if value is not None}
@@ -251,6 +266,7 @@ class RunLedger:
             batch_id=fields.get("batch", ""),
             shard=int(shard) if shard is not None else None,
             is_late="late" in fields,
+            shared_container=bool(fields.keys() & {"crew", "leader"}),
         )
 
     def _key(self, run_id: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
@@ -77,7 +77,13 @@ class RunSpec:
     traces_uri: str = ""
     batch_id: str = ""
     shard: int | None = None
+    crew: list[dict[str, Any]] = field(default_factory=list)
+    """Further shards that the same container works through: of each, the fields in which it differs from this spec."""
     schema: int = SCHEMA
+
+    def members(self) -> list[Self]:
+        """Return the specs of all runs that the container works through, this one first."""
+        return [replace(self, crew=[], **member) for member in ({}, *self.crew)]
 
     def to_json(self) -> str:
         """Return the document, compact, without the fields that are empty."""

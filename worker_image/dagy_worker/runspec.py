@@ -17,6 +17,7 @@ _JSON_TYPES: dict[object, tuple[type, ...]] = {
     "int | None": (int, type(None)),
     "dict[str, Any]": (dict,),
     "list[str]": (list,),
+    "list[dict[str, Any]]": (list,),
 }
 
 

@@ -4,7 +4,7 @@
 -- task) or 'running' (left alone).
 local id, reason, completion, waiting_only = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1'
 local key = run_key(id)
-local found = redis.call('HMGET', key, 'phase', 'cancel', 'arn')
+local found = redis.call('HMGET', key, 'phase', 'cancel', 'arn', 'leader')
 local phase = found[1]
 if not phase then return { 'unknown', '' } end
 if TERMINAL[phase] or phase == 'STOPPED' then return { 'finished', '' } end
@@ -13,10 +13,13 @@ if IN_FLIGHT[phase] and waiting_only then return { 'running', found[3] or '' } e
 redis.call('HSET', key, 'cancel', reason)
 if phase == 'QUEUED' then return { 'queued', '' } end
 if WAITING[phase] then
+  hand_over(id)
+  redis.call('HDEL', key, 'leader')
   stop(id, completion)
   return { 'dropped', '' }
 end
-if found[3] then
+-- A shard that shares its leader's container goes on with it, and is told at the end.
+if found[3] and not found[4] then
   owe_stop(id, now_ms())
   return { 'stop', found[3] }
 end

@@ -62,15 +62,35 @@ local function occupy(id, by)
   if by < 0 and redis.call('EXISTS', rotation_key(pool)) == 1 then wake() end
 end
 
-local function set_phase(id, phase)
-  local key = run_key(id)
-  local before = redis.call('HMGET', key, 'phase', 'batch')
-  if before[1] == phase then return end
-  redis.call('HSET', key, 'phase', phase, 'at', now_ms())
-  if IN_FLIGHT[before[1] or ''] ~= IN_FLIGHT[phase] then occupy(id, IN_FLIGHT[phase] and 1 or -1) end
-  count(before[2], before[1], -1)
-  count(before[2], phase, 1)
+-- Shards that share a container: the crew of a leader, which alone is launched. Those that have ended, or go on by
+-- themselves, no longer belong to it.
+local function crew_of(id, listed)
+  local crew = {}
+  for member in string.gmatch(listed or redis.call('HGET', run_key(id), 'crew') or '', '[^,]+') do
+    local found = redis.call('HMGET', run_key(member), 'leader', 'phase')
+    if found[1] == id and not TERMINAL[found[2]] and found[2] ~= 'STOPPED' then crew[#crew + 1] = member end
+  end
+  return crew
+end
+
+local function enter_phase(id, phase, before, batch)
+  redis.call('HSET', run_key(id), 'phase', phase, 'at', now_ms())
+  count(batch, before, -1)
+  count(batch, phase, 1)
   note(id, phase)
+end
+
+-- A leader takes its crew along from phase to phase, up to its end: that is each one's own.
+local function set_phase(id, phase)
+  local before = redis.call('HMGET', run_key(id), 'phase', 'batch', 'crew', 'leader')
+  if before[1] == phase then return end
+  if not before[4] and IN_FLIGHT[before[1] or ''] ~= IN_FLIGHT[phase] then occupy(id, IN_FLIGHT[phase] and 1 or -1) end
+  enter_phase(id, phase, before[1], before[2])
+  if before[3] and (phase == 'HELD' or IN_FLIGHT[phase]) then
+    for _, member in ipairs(crew_of(id, before[3])) do
+      enter_phase(member, phase, redis.call('HGET', run_key(member), 'phase'), before[2])
+    end
+  end
 end
 
 -- A batch with a window lets only so many of its shards wait for their launch or run; the others wait in the batch's own
@@ -97,7 +117,7 @@ local function enter_lane(id, front)
   local seq = front and 0 or redis.call('INCR', P .. ':seq')
   redis.call('ZADD', lane_key(pool, org), priority * 1e13 + seq, id)
   redis.call('ZADD', rotation_key(pool), 'NX', redis.call('INCR', P .. ':turn'), org)
-  redis.call('SADD', P .. ':pools', pool)
+  redis.call('ZADD', P .. ':pools', 'NX', redis.call('INCR', P .. ':turn'), pool)
   wake()
 end
 
@@ -171,12 +191,34 @@ local function resume(id)
   redis.call('LPUSH', queue, message)
 end
 
-local function stop(id, completion)
+local function stop_one(id, completion)
   redis.call('HSET', run_key(id), 'completion', completion)
   set_phase(id, 'STOPPED')
   leave_queues(id)
   leave_window(id)
   resume(id)
+end
+
+-- What ends a container ends all that were in it.
+local function stop(id, completion)
+  local crew, arn = crew_of(id), redis.call('HGET', run_key(id), 'arn')
+  stop_one(id, completion)
+  for _, member in ipairs(crew) do
+    if arn then redis.call('HSET', run_key(member), 'arn', arn) end
+    stop_one(member, completion)
+  end
+end
+
+-- A waiting leader leaves: the first of its crew leads the others.
+local function hand_over(id)
+  local crew = crew_of(id)
+  redis.call('HDEL', run_key(id), 'crew')
+  local next_leader = table.remove(crew, 1)
+  if not next_leader then return end
+  redis.call('HDEL', run_key(next_leader), 'leader')
+  for _, member in ipairs(crew) do redis.call('HSET', run_key(member), 'leader', next_leader) end
+  if #crew > 0 then redis.call('HSET', run_key(next_leader), 'crew', table.concat(crew, ',')) end
+  enter_lane(next_leader, true)
 end
 
 -- What AWS refuses for its rate concerns the whole region. Throttles of one second are one incident: the first empties
@@ -216,18 +258,24 @@ local function cancel_batch(batch, reason)
   return true
 end
 
+-- End a batch whose shards have all ended; returns whether they have. Without a total its manifest is still being read.
+local function end_if_over(batch)
+  local key = batch_key(batch)
+  local counts = redis.call('HMGET', key .. ':counts', 'SUCCEEDED', 'FAILED', 'CANCELLED')
+  local over = tonumber(counts[1] or '0') + tonumber(counts[2] or '0') + tonumber(counts[3] or '0')
+  local found = redis.call('HMGET', key, 'total', 'ender', 'fan_out_queue')
+  if not found[1] or over < tonumber(found[1]) then return false end
+  redis.call('ZREM', P .. ':deadlines', 'batch:' .. batch)
+  if found[2] and redis.call('HSETNX', key, 'over', now_ms()) == 1 then redis.call('LPUSH', found[3], found[2]) end
+  return true
+end
+
 -- A shard has ended: too many failures cancel the others of a batch that fails fast, the last one ends the batch.
 local function batch_progress(batch, shard, status, ttl)
   local key = batch_key(batch)
   redis.call('RPUSH', key .. ':done', shard)
-  local counts = redis.call('HMGET', key .. ':counts', 'SUCCEEDED', 'FAILED', 'CANCELLED')
-  local failed = tonumber(counts[2] or '0')
-  local over = tonumber(counts[1] or '0') + failed + tonumber(counts[3] or '0')
-  local found = redis.call('HMGET', key, 'total', 'tolerated', 'fail_fast', 'ender', 'fan_out_queue')
-  if over >= tonumber(found[1]) then
-    redis.call('ZREM', P .. ':deadlines', 'batch:' .. batch)
-    if found[4] and redis.call('HSETNX', key, 'over', now_ms()) == 1 then redis.call('LPUSH', found[5], found[4]) end
-  elseif status == 'FAILED' and found[3] and failed > tonumber(found[2] or '0') then
-    cancel_batch(batch, 'too many shards have failed')
-  end
+  if end_if_over(batch) or status ~= 'FAILED' then return end
+  local found = redis.call('HMGET', key, 'tolerated', 'fail_fast')
+  local failed = tonumber(redis.call('HGET', key .. ':counts', 'FAILED') or '0')
+  if found[2] and failed > tonumber(found[1] or '0') then cancel_batch(batch, 'too many shards have failed') end
 end

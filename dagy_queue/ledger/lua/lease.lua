@@ -1,7 +1,8 @@
 -- Grant runs to a pump, as far as quotas and slots allow. ARGV: how many at most, lease in milliseconds, completion of a
 -- run whose timeout is over while it waits, limits as JSON (see AdmissionLedger).
 -- Returns {grants, milliseconds until something falls due (-1 = nothing will), 1 if more could go on at once, tasks to
--- stop as {ARN, reason}}; a grant is {id, attempt, retries, request, batch, shard, refusals, 1 if it expired while waiting}.
+-- stop as {ARN, reason}}; a grant is {id, attempt, retries, request, batch, shard, refusals, 1 if it expired while
+-- waiting, crew}, and each of the crew {id, attempt, request, shard}.
 local most, lease, too_late, limits = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], cjson.decode(ARGV[4])
 local STOP_AGAIN_MS, SOON_MS = 30000, 1000
 local now = now_ms()
@@ -126,13 +127,19 @@ local function fits(pool, org, id)
 end
 
 local function grant(id)
-  local run = redis.call('HMGET', run_key(id), 'phase', 'attempt', 'retries', 'request', 'batch', 'shard', 'expires', 'delta', 'refusals')
+  local run = redis.call('HMGET', run_key(id), 'phase', 'attempt', 'retries', 'request', 'batch', 'shard', 'expires', 'delta', 'refusals', 'crew')
   set_phase(id, 'SUBMITTING')
   redis.call('ZADD', P .. ':leases', now + lease, id)
   local expired = run[7] and tonumber(run[7]) <= now
   -- From its first grant on a run may have a task, and is not dropped as expired any more.
   if run[7] then redis.call('HDEL', run_key(id), 'expires') end
-  return { id, run[2], run[3] or '0', run[4] or run[8] or '', run[5] or '', run[6] or '', run[9] or '0', expired and '1' or '0' }
+  local crew = {}
+  for _, member in ipairs(run[10] and crew_of(id, run[10]) or {}) do
+    local found = redis.call('HMGET', run_key(member), 'attempt', 'delta', 'shard')
+    crew[#crew + 1] = { member, found[1], found[2] or '', found[3] }
+  end
+  return { id, run[2], run[3] or '0', run[4] or run[8] or '', run[5] or '', run[6] or '', run[9] or '0',
+    expired and '1' or '0', crew }
 end
 
 -- Return the next run of a lane that is held; what is not is dropped from it.
@@ -168,7 +175,8 @@ local function grant_one(pool, from)
 end
 
 local grants, more = {}, 0
-local pools = redis.call('SMEMBERS', P .. ':pools')
+-- Pools of a region share its calls: the one that was granted last comes last, and one that is empty is forgotten.
+local pools = redis.call('ZRANGE', P .. ':pools', 0, -1)
 local progress = true
 while progress and #grants < most do
   progress = false
@@ -178,6 +186,7 @@ while progress and #grants < most do
       if granted then
         grants[#grants + 1] = granted
         progress = true
+        redis.call('ZADD', P .. ':pools', redis.call('INCR', P .. ':turn'), pool)
       end
     end
   end
@@ -186,6 +195,10 @@ end
 if progress then
   more = 1
   wake()
+end
+
+for _, pool in ipairs(pools) do
+  if redis.call('EXISTS', rotation_key(pool)) == 0 then redis.call('ZREM', P .. ':pools', pool) end
 end
 
 local stops = {}

@@ -10,7 +10,11 @@ if found[3] and tonumber(found[3]) >= version then return 'stale' end
 redis.call('HSET', key, 'version', version, 'arn', arn)
 start_clock(id)
 -- The task exists, whatever became of the dispatcher that asked for it.
-if found[1] == 'SUBMITTING' or found[1] == 'HELD' then leave_queues(id) end
+if found[1] == 'SUBMITTING' or found[1] == 'HELD' then
+  leave_queues(id)
+  -- A task on its way down: the run must be in flight for its end to find it.
+  if phase == '' then phase = 'SUBMITTED' end
+end
 if phase ~= '' then set_phase(id, phase) end
 if phase == 'RUNNING' then redis.call('HSETNX', key, 'started', now_ms()) end
 -- Cancelled or out of time before its task was known.
