@@ -117,7 +117,7 @@ local function enter_lane(id, front)
   local seq = front and 0 or redis.call('INCR', P .. ':seq')
   redis.call('ZADD', lane_key(pool, org), priority * 1e13 + seq, id)
   redis.call('ZADD', rotation_key(pool), 'NX', redis.call('INCR', P .. ':turn'), org)
-  redis.call('ZADD', P .. ':pools', 'NX', redis.call('INCR', P .. ':turn'), pool)
+  redis.call('ZADD', P .. ':pool_turns', 'NX', redis.call('INCR', P .. ':turn'), pool)
   wake()
 end
 

@@ -41,7 +41,7 @@ if shared[5] then
   fill_window(batch)
 else
   redis.call('ZADD', rotation_key(shared[2]), 'NX', redis.call('INCR', P .. ':turn'), shared[3])
-  redis.call('ZADD', P .. ':pools', 'NX', redis.call('INCR', P .. ':turn'), shared[2])
+  redis.call('ZADD', P .. ':pool_turns', 'NX', redis.call('INCR', P .. ':turn'), shared[2])
 end
 wake()
 return first + entered

@@ -176,7 +176,7 @@ end
 
 local grants, more = {}, 0
 -- Pools of a region share its calls: the one that was granted last comes last, and one that is empty is forgotten.
-local pools = redis.call('ZRANGE', P .. ':pools', 0, -1)
+local pools = redis.call('ZRANGE', P .. ':pool_turns', 0, -1)
 local progress = true
 while progress and #grants < most do
   progress = false
@@ -186,7 +186,7 @@ while progress and #grants < most do
       if granted then
         grants[#grants + 1] = granted
         progress = true
-        redis.call('ZADD', P .. ':pools', redis.call('INCR', P .. ':turn'), pool)
+        redis.call('ZADD', P .. ':pool_turns', redis.call('INCR', P .. ':turn'), pool)
       end
     end
   end
@@ -198,7 +198,7 @@ if progress then
 end
 
 for _, pool in ipairs(pools) do
-  if redis.call('EXISTS', rotation_key(pool)) == 0 then redis.call('ZREM', P .. ':pools', pool) end
+  if redis.call('EXISTS', rotation_key(pool)) == 0 then redis.call('ZREM', P .. ':pool_turns', pool) end
 end
 
 local stops = {}

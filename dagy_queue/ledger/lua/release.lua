@@ -4,14 +4,15 @@
 -- Returns 'held', 'stale', 'cancelled' or 'expired' (the caller must complete the run in the last two).
 local id, attempt = ARGV[1], ARGV[2]
 local key = run_key(id)
-local found = redis.call('HMGET', key, 'phase', 'attempt', 'cancel', 'refused')
+local found = redis.call('HMGET', key, 'phase', 'attempt', 'cancel', 'refused', 'late')
 if found[1] ~= 'SUBMITTING' or found[2] ~= attempt then return 'stale' end
 if found[3] then return 'cancelled' end
 local now = now_ms()
 if ARGV[7] == '1' then note_throttle(id) end
 redis.call('HSET', key, 'refusal', ARGV[6])
 if not found[4] then redis.call('HSET', key, 'refused', now) end
-if found[4] and now - tonumber(found[4]) > tonumber(ARGV[5]) then return 'expired' end
+-- Its timeout may have passed while it was leased: it does not wait for another try then.
+if found[5] or (found[4] and now - tonumber(found[4]) > tonumber(ARGV[5])) then return 'expired' end
 if ARGV[4] == '1' then redis.call('HINCRBY', key, 'attempt', 1) end
 redis.call('HINCRBY', key, 'refusals', 1)
 redis.call('ZREM', P .. ':leases', id)

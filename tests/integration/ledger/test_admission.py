@@ -8,13 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dagy_queue.ids import AttemptId, new_id, shard_id
-from dagy_queue.ledger import AdmissionLedger, BatchLedger, Continuation, RedisConnection, RunLedger
+from dagy_queue.ledger import AdmissionLedger, BatchLedger, Continuation, Phase, RedisConnection, RunLedger
 from dagy_queue.ledger.admission import Limits, Rate, Released
-from dagy_queue.ledger.runs import Place
+from dagy_queue.ledger.runs import Observation, Place
 
 POOL = "us-east-1/dagy|FARGATE"
 SPOT = "us-east-1/dagy|FARGATE_SPOT"
 ELSEWHERE = "eu-west-1/dagy|FARGATE"
+ARN = "arn:aws:ecs:us-east-1:1:task/dagy/abc"
 DONE = {"outcome": {"kind": "succeeded", "summary": "ok"}}
 SLOW = 0.001
 """A rate at which nothing comes back while a test runs."""
@@ -131,6 +132,24 @@ def test_regions_have_quotas_of_their_own(scene: Scene) -> None:
     assert len(scene.granted(calls=Rate(SLOW, 2))) == 4
 
 
+def test_pools_that_share_a_quota_take_turns_also_from_call_to_call(scene: Scene, connection: RedisConnection) -> None:
+    pools = [POOL, SPOT, "us-east-1/other|FARGATE"]
+    for name, pool in zip("abc", pools, strict=True):
+        scene.park(*names(name, 10), pool=pool)
+    found = []
+    for _ in range(9):
+        connection.client.delete(connection.key("bucket", "calls", "us-east-1"))
+        found += scene.granted(calls=Rate(SLOW, 1))
+    assert sorted(run_id[0] for run_id in found) == [*"aaabbbccc"]
+
+
+def test_a_pool_in_which_nothing_waits_is_forgotten(scene: Scene, connection: RedisConnection) -> None:
+    scene.park("r")
+    scene.granted()
+    scene.granted()
+    assert connection.client.exists(connection.key("pool_turns")) == 0
+
+
 def test_a_cluster_has_room_for_so_many_tasks(scene: Scene) -> None:
     scene.park(*names("r", 5))
     first = scene.granted(tasks=2)
@@ -205,6 +224,35 @@ def test_a_shard_that_is_tried_again_waits_for_a_place(scene: Scene) -> None:
     assert scene.granted() == [ids[0]]
 
 
+def test_a_run_that_is_out_of_time_does_not_wait_for_another_try(scene: Scene, connection: RedisConnection) -> None:
+    scene.runs.park(
+        "r",
+        request={},
+        continuation=Continuation("queue", "{}"),
+        place=Place(pool=POOL, org="acme", timeout=60),
+        expires_in=None,
+        about={},
+    )
+    (grant,) = scene.admission.lease(1, 60).grants
+    scene.admission.launched(grant.attempt_id, ARN)
+    scene.runs.complete(grant.attempt_id, DONE)
+    scene.runs.retry(grant.attempt_id, 0)
+    (again,) = scene.admission.lease(1, 60).grants
+    connection.client.zadd(connection.key("deadlines"), {"r": 1})
+    scene.granted()
+    answer = scene.admission.release(again.attempt_id, delay=0, new_attempt=False, give_up_after=600, reason="")
+    assert answer is Released.EXPIRED
+
+
+def test_a_task_that_is_first_seen_on_its_way_down_is_in_flight(scene: Scene, connection: RedisConnection) -> None:
+    scene.park("r")
+    (grant,) = scene.admission.lease(1, 0.0).grants
+    scene.granted(0)
+    scene.runs.apply([Observation(attempt_id=grant.attempt_id, version=3, task_arn=ARN)])
+    assert scene.runs.get("r").phase is Phase.SUBMITTED
+    assert connection.client.hget(connection.key("slots", "us-east-1/dagy"), "tasks") == "1"
+
+
 def throttled(scene: Scene, *run_ids: str) -> None:
     for run_id in run_ids:
         scene.admission.release(
@@ -266,7 +314,7 @@ def test_launches_that_succeed_raise_the_rate_again(scene: Scene, connection: Re
     connection.client.hset(connection.key("throttle", "us-east-1"), "factor", 0.5)
     seen = []
     for grant in scene.admission.lease(600, 60).grants:
-        scene.admission.launched(grant.attempt_id, "arn:aws:ecs:us-east-1:1:task/dagy/abc")
+        scene.admission.launched(grant.attempt_id, ARN)
         seen.append(factor(connection))
     assert sorted(set(seen)) == pytest.approx([0.5, 0.6, 0.72, 0.864, 1.0])
 

@@ -93,7 +93,7 @@ def test_a_shard_knows_its_correlation_org_and_flow(batches: BatchLedger, connec
     assert (entry.correlation_id, entry.org_id, entry.flow_name, entry.shard) == ("batch-7:1", "acme", "f", 1)
 
 
-def test_counts_follow_every_shard_and_the_batch_expires_with_its_last_one(
+def test_counts_follow_every_shard_and_the_batch_expires_once_it_is_ended(
     batches: BatchLedger, connection: RedisConnection
 ) -> None:
     batch_id = publish(batches, 2)
@@ -106,6 +106,7 @@ def test_counts_follow_every_shard_and_the_batch_expires_with_its_last_one(
         runs.complete(grant.attempt_id, DONE)
         runs.finish(grant.attempt_id, status)
     assert batches.counts(batch_id) == {Phase.SUCCEEDED: 1, Phase.FAILED: 1}
+    assert [batches.end(batch_id), batches.end(batch_id)] == [True, False]
     assert connection.client.ttl(f"dagy:batch:{batch_id}") > 0
 
 
