@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from dagy_queue.records.models import DeploymentModel, DepPackageModel, FlowModel, RunModel
     from dagy_queue.requests import ContainerRequest, LaunchRequest
     from dagy_queue.requests import LaunchRequest as DagLaunchRequest
+    from dagy_queue.requests.sources import grid, lines, manifest, shard_range
     from dagy_queue.settings import Settings, load_settings
 
 _HOME_OF = {
@@ -87,6 +88,10 @@ _HOME_OF = {
     "RunModel": "dagy_queue.records.models",
     "ContainerRequest": "dagy_queue.requests",
     "LaunchRequest": "dagy_queue.requests",
+    "grid": "dagy_queue.requests.sources",
+    "lines": "dagy_queue.requests.sources",
+    "manifest": "dagy_queue.requests.sources",
+    "shard_range": "dagy_queue.requests.sources",
     "Settings": "dagy_queue.settings",
     "load_settings": "dagy_queue.settings",
 }
@@ -133,10 +138,14 @@ __all__ = [
     "SettingsInvalid",
     "__version__",
     "fan_out",
+    "grid",
     "launch",
     "launch_container",
     "launch_sig",
+    "lines",
     "load_settings",
+    "manifest",
+    "shard_range",
 ]
 
 

@@ -36,7 +36,7 @@ def end_batch(services: Services, batch_id: str) -> dict[str, Any]:
     batch = services.batches.get(batch_id)
     counts = services.batches.counts(batch_id)
     failed = counts.get(Phase.FAILED, 0) + counts.get(Phase.CANCELLED, 0)
-    if failed > batch.policy.tolerated(batch.total):
+    if batch.refused or failed > batch.policy.tolerated(batch.total):
         _fail(services, batch, failed)
     else:
         _succeed(services, batch)
@@ -53,7 +53,7 @@ def cancel_batch(services: Services, batch_id: str) -> int:
     while part := list(islice(ids, _CANCELLED_AT_ONCE)):
         cancelled += services.runs.cancel_all(part, batch.cancel_reason, {"outcome": outcome})
     log.info("batch_cancelled", batch_id=batch_id, shards=cancelled, reason=batch.cancel_reason)
-    if batch.expanded < batch.total:
+    if not batch.is_entered:
         raise NotAllEntered(batch_id)
     return cancelled
 
@@ -75,7 +75,7 @@ def _succeed(services: Services, batch: BatchRecord) -> None:
 
 
 def _fail(services: Services, batch: BatchRecord, failed: int) -> None:
-    error = ChordError(_why(services, batch, failed))
+    error = ChordError(batch.refused or _why(services, batch, failed))
     callback = _callback(services, batch)
     backend = services.app.backend
     if callback is None:

@@ -10,7 +10,7 @@ from celery.exceptions import Reject
 
 from dagy_queue.dispatch import batch_end, expansion
 from dagy_queue.dispatch.services import Services
-from dagy_queue.errors import BatchNotFound, RedisUnavailable
+from dagy_queue.errors import AwsError, BatchNotFound, RedisUnavailable
 from dagy_queue.messaging.names import CANCEL_BATCH_TASK, END_BATCH_TASK, FAN_OUT_TASK
 
 T = TypeVar("T")
@@ -21,11 +21,16 @@ _RETRY_SECONDS, _MOST_RETRIES = 2, 100
 def register_batches(app: Celery, services: Services) -> None:
     """Add the tasks to the app of a dispatcher."""
 
-    @app.task(bind=True, name=FAN_OUT_TASK, acks_late=True, typing=False)
+    @app.task(bind=True, name=FAN_OUT_TASK, acks_late=True, typing=False, max_retries=_MOST_RETRIES)
     def fan_out(self: Task, batch_id: str) -> dict[str, Any]:
         """Enter a batch's shards in the ledger; see ``dispatch/expansion.py``."""
         try:
-            done = expansion.expand(services, batch_id, self.request.root_id or batch_id)
+            try:
+                done = expansion.expand(services, batch_id, self.request.root_id or batch_id)
+            except AwsError as exc:  # its manifest cannot be read, for now
+                if self.request.retries < _MOST_RETRIES:
+                    raise self.retry(exc=exc, countdown=_RETRY_SECONDS) from exc
+                done = expansion.refuse(services, batch_id, f"its manifest cannot be read: {exc}")
             if not done["shards"]:
                 batch_end.end_batch(services, batch_id)
         except (RedisUnavailable, expansion.ExpansionMoved) as exc:

@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from dagy_queue.dispatch import manifests
 from dagy_queue.dispatch.parking import place_of
 from dagy_queue.dispatch.services import Services
 from dagy_queue.ids import shard_id
@@ -31,12 +32,25 @@ class ExpansionMoved(Exception):
 def expand(services: Services, batch_id: str, root_id: str) -> dict[str, Any]:
     """Enter the shards of a batch that are not entered yet, under the root task given; return what was done."""
     batch = services.batches.get(batch_id)
-    if batch.expanded < batch.total:
-        _prepare(services, batch, root_id)
-        _enter(services, batch)
+    try:
+        if not batch.is_counted:
+            batch = manifests.count(services, batch)
+        if not batch.is_entered:
+            _prepare(services, batch, root_id)
+            _enter(services, batch)
+    except manifests.ManifestRefused as exc:
+        return refuse(services, batch_id, str(exc))
     services.batches.expanded(batch_id)
     log.info("batch_expanded", batch_id=batch_id, shards=batch.total)
     return {"batch_id": batch_id, "shards": batch.total}
+
+
+def refuse(services: Services, batch_id: str, reason: str) -> dict[str, Any]:
+    """Fail a batch whose manifest cannot be run; return what was done."""
+    if services.batches.refuse(batch_id, reason):
+        log.warning("manifest_refused", batch_id=batch_id, reason=reason)
+    services.batches.expanded(batch_id)
+    return {"batch_id": batch_id, "shards": services.batches.get(batch_id).total}
 
 
 def _prepare(services: Services, batch: BatchRecord, root_id: str) -> None:
@@ -48,13 +62,20 @@ def _prepare(services: Services, batch: BatchRecord, root_id: str) -> None:
         group_id=batch.batch_id,
     )
     place = place_of(services, request, request.priority)
-    services.batches.prepare(batch.batch_id, continuation, place, window=batch.policy.max_parallel)
+    services.batches.prepare(
+        batch.batch_id,
+        continuation,
+        place,
+        window=batch.policy.max_parallel,
+        per_run=batch.policy.shards_per_run,
+    )
 
 
 def _enter(services: Services, batch: BatchRecord) -> None:
     chunk = services.settings.dispatch.expansion_chunk
     index = batch.expanded
-    for deltas in services.batches.spec_chunks(batch.batch_id, index):
+    kept = services.batches.spec_chunks(batch.batch_id, index)
+    for deltas in manifests.delta_chunks(services, batch) if batch.manifest else kept:
         remaining = iter(deltas)
         while part := list(islice(remaining, chunk)):
             index = _enter_chunk(services, batch.batch_id, index, part)

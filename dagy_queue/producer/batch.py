@@ -19,6 +19,7 @@ from dagy_queue.producer.publisher import Publisher, default_publisher
 from dagy_queue.producer.run import STATUS_OF_STATE, RunHandle
 from dagy_queue.producer.waiting import wait_for
 from dagy_queue.requests import read_request
+from dagy_queue.requests.deltas import ShardSpec
 
 _WATCH_SECONDS = 0.2
 
@@ -29,6 +30,8 @@ class BatchProgress:
 
     total: int
     by_phase: Mapping[Phase, int]
+    is_counted: bool = True
+    """False while the dispatcher still reads the batch's manifest: the total is not known then."""
 
     @property
     def done(self) -> int:
@@ -43,7 +46,7 @@ class BatchProgress:
     @property
     def is_over(self) -> bool:
         """True once every shard ended. The callback may still be at work: ``BatchHandle.get`` waits for it."""
-        return self.done >= self.total
+        return self.is_counted and self.done >= self.total
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +89,18 @@ class BatchHandle:
 
     def as_completed(self, timeout: float | None = None) -> Iterator[ShardResult]:
         """Yield each shard when it has ended, in the order they do. Raises ResultTimeout after ``timeout`` seconds."""
-        total, seen = len(self), 0
+        batch, seen = self._publisher.batches.get(self.batch_id), 0
         deadline = None if timeout is None else time.monotonic() + timeout
-        while seen < total:
+        while seen < batch.total or not batch.is_counted:
             ended = self._publisher.batches.ended_shards(self.batch_id, seen, PAGE)
             yield from map(_shard_result, metas_of(self._backend, self.batch_id, ended))
             seen += len(ended)
             if not ended:
                 if deadline is not None and time.monotonic() > deadline:
-                    raise ResultTimeout(f"{total - seen} of {total} shards did not end within {timeout:g} seconds")
+                    left = f"{batch.total - seen} of {batch.total} shards" if batch.is_counted else "all shards"
+                    raise ResultTimeout(f"{left} did not end within {timeout:g} seconds")
                 time.sleep(_WATCH_SECONDS)
+                batch = batch if batch.is_counted else self._publisher.batches.get(self.batch_id)
 
     def cancel(self, reason: str = "cancelled") -> None:
         """Ask for the batch to end: waiting shards are dropped, running containers are stopped.
@@ -106,8 +111,8 @@ class BatchHandle:
 
     def progress(self) -> BatchProgress:
         """Return the counts by phase; costs the same for 10 shards and for 100,000. Raises BatchNotFound."""
-        counts = self._publisher.batches.counts(self.batch_id)
-        return BatchProgress(sum(counts.values()), counts)
+        counts, is_counted = self._publisher.batches.progress(self.batch_id)
+        return BatchProgress(sum(counts.values()), counts, is_counted)
 
     def watch(self) -> Iterator[BatchProgress]:
         """Yield the progress each time it changes, until all shards ended."""
@@ -141,7 +146,9 @@ class BatchHandle:
             for shard, delta in zip(failed, self._publisher.batches.deltas(self.batch_id, failed), strict=True)
         ]
         request = read_request(batch.request)
-        return publish_batch(self._publisher, request, deltas, policy=policy_of(policies), callback=callback)
+        return publish_batch(
+            self._publisher, request, ShardSpec.of(deltas), policy=policy_of(policies), callback=callback
+        )
 
     def _metas(self, shards: range) -> Iterator[ShardMeta]:
         return shard_metas(self._backend, self.batch_id, shards.stop, shards.start)
@@ -151,6 +158,7 @@ class BatchHandle:
         return self._publisher.app.backend
 
     def __len__(self) -> int:
+        """Return the number of shards; 0 while the dispatcher still reads the batch's manifest."""
         return self._publisher.batches.get(self.batch_id).total
 
     def __repr__(self) -> str:

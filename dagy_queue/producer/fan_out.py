@@ -21,15 +21,13 @@ from dagy_queue.producer.batch import BatchHandle, callback_id, checked_batch_id
 from dagy_queue.producer.building import RequestBuilder, default_builder
 from dagy_queue.producer.canvas import to_json
 from dagy_queue.producer.publisher import Publisher, default_publisher
-from dagy_queue.requests import LaunchRequest, RunRequest, parse_request
-from dagy_queue.requests.json_values import json_problems
-from dagy_queue.requests.overlay import overlay
+from dagy_queue.producer.shard_files import spec_from
+from dagy_queue.requests import LaunchRequest, RunRequest
+from dagy_queue.requests.deltas import ShardSpec
 from dagy_queue.requests.parsing import problems_of
 from dagy_queue.requests.policies import BatchPolicy
-from dagy_queue.requests.shards import OF_THE_BATCH
-from dagy_queue.requests.templating import template_problems
+from dagy_queue.requests.sources import FileLines, Manifest
 
-_MAX_PROBLEMS = 20
 _POLICIES = frozenset(BatchPolicy.model_fields)
 
 
@@ -47,7 +45,7 @@ class FanOutLauncher(Protocol):
 
 def fan_out(
     request: RunRequest | None = None,
-    shards: Iterable[Mapping[str, Any]] = (),
+    shards: Iterable[Mapping[str, Any]] | FileLines | Manifest = (),
     *,
     callback: Signature | None = None,
     batch_id: str | None = None,
@@ -57,8 +55,9 @@ def fan_out(
     """Launch one run per shard with one message, and return the handle of the batch at once.
 
     Give what all shards share as a request, or as the fields of one; ``shards`` are the parameters of each (for a
-    container: the fields that differ, such as ``command``). With ``task_count`` in the fields instead, there are that
-    many shards that differ in nothing but their number (``TASK_NUM``). Shard ``i`` has the correlation id
+    container: the fields that differ, such as ``command``): any iterable of them, or ``grid``, ``shard_range``,
+    ``lines`` of a file or the ``manifest`` in S3; see docs/fan-out.md. With ``task_count`` in the fields instead, there
+    are that many shards that differ in nothing but their number (``TASK_NUM``). Shard ``i`` has the correlation id
     ``<correlation_id>:<i>``.
 
     The callback (a Celery signature) gets the list of results, in the order of the shards; if more shards fail than the
@@ -74,15 +73,22 @@ def fan_out(
     if max_fail_count is not None:
         fields["max_retries"] = max_fail_count
     checked = builder.build(request, fields)
-    deltas = deltas_of(checked, shards if task_count is None else _alike(shards, task_count))
-    _check_count(deltas, builder.config.ecs.max_task_count)
-    return publish_batch(publisher, checked, deltas, policy=policy, callback=callback, batch_id=batch_id)
+    if policy.shards_per_run > 1 and not isinstance(checked, LaunchRequest):
+        allowed = "1: only flows can be worked through one after the other in one container"
+        raise RequestInvalid([Problem("shards_per_run", policy.shards_per_run, allowed)], "fan-out")
+    source = _source(checked, shards if task_count is None else _alike(shards, task_count))
+    most = builder.config.ecs.max_task_count
+    if isinstance(source, Manifest):
+        source = source.limited(most)
+    else:
+        _check_count(source.total, most)
+    return publish_batch(publisher, checked, source, policy=policy, callback=callback, batch_id=batch_id)
 
 
 def publish_batch(
     publisher: Publisher,
     request: RunRequest,
-    deltas: list[dict[str, Any]],
+    source: ShardSpec | Manifest,
     *,
     policy: BatchPolicy,
     callback: Signature | None = None,
@@ -104,14 +110,14 @@ def publish_batch(
         "org": request.org_id,
         "flow": about_request(values)["flow"],
         "policy": policy.model_dump_json(exclude_defaults=True),
-        "tolerated": str(policy.tolerated(len(deltas))),
+        "tolerated": str(0 if isinstance(source, Manifest) else policy.tolerated(source.total)),
         "fail_fast": "1" if policy.fail_fast else "",
         "timeout_ms": "" if policy.timeout is None else str(int(policy.timeout * 1000)),
         "ender": message(END_BATCH_TASK, _derived(batch_id, "end")).message,
         "canceller": message(CANCEL_BATCH_TASK, _derived(batch_id, "cancel")).message,
     }
     fields = {name: value for name, value in record.items() if value}
-    publisher.batches.publish(batch_id, message(FAN_OUT_TASK, batch_id), deltas=deltas, fields=fields)
+    publisher.batches.publish(batch_id, message(FAN_OUT_TASK, batch_id), deltas=source, fields=fields)
     return BatchHandle(batch_id, publisher)
 
 
@@ -127,28 +133,11 @@ def policy_of(fields: Mapping[str, Any]) -> BatchPolicy:
         raise RequestInvalid(problems_of(exc), "fan-out") from None
 
 
-def deltas_of(request: RunRequest, shards: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return what differs from shard to shard: parameters of a flow, fields of a container request."""
-    deltas: list[dict[str, Any]] = []
-    problems: list[Problem] = []
-    for index, shard in enumerate(shards):
-        if not isinstance(shard, Mapping):
-            problems.append(Problem(f"shards[{index}]", shard, "a dict of what differs"))
-        elif isinstance(request, LaunchRequest):
-            problems += json_problems(dict(shard), f"shards[{index}]")
-            problems += template_problems(shard, f"shards[{index}]")
-            deltas.append({"parameters": dict(shard)} if shard else {})
-        else:
-            problems += _field_problems(request, shard, index)
-            deltas.append(dict(shard))
-        if len(problems) >= _MAX_PROBLEMS:
-            break
-    if problems:
-        raise RequestInvalid(problems, "fan-out")
-    return deltas
+def _source(request: RunRequest, shards: Any) -> ShardSpec | Manifest:
+    return shards if isinstance(shards, Manifest) else spec_from(request, shards)
 
 
-def _alike(shards: Iterable[Mapping[str, Any]], count: Any) -> list[dict[str, Any]]:
+def _alike(shards: Any, count: Any) -> list[dict[str, Any]]:
     """Return shards without a difference, as Heimdall's task_count has them."""
     if shards != ():
         raise RequestInvalid([Problem("task_count", count, "shards or a task_count, not both")], "fan-out")
@@ -157,24 +146,10 @@ def _alike(shards: Iterable[Mapping[str, Any]], count: Any) -> list[dict[str, An
     return [{} for _ in range(count)]
 
 
-def _check_count(deltas: list[dict[str, Any]], most: int | None) -> None:
-    if most is not None and len(deltas) > most:
+def _check_count(total: int, most: int | None) -> None:
+    if most is not None and total > most:
         allowed = f"at most {most}, the cluster's limit (DAGY_QUEUE__ECS__MAX_TASK_COUNT)"
-        raise RequestInvalid([Problem("shards", len(deltas), allowed)], "fan-out")
-
-
-def _field_problems(request: RunRequest, shard: Mapping[str, Any], index: int) -> list[Problem]:
-    if not shard:
-        return []
-    if shared := sorted(shard.keys() & OF_THE_BATCH):
-        return [
-            Problem(f"shards[{index}].{n}", shard[n], "the same for all shards: a field of the request") for n in shared
-        ]
-    try:
-        parse_request(overlay(request.model_dump(exclude_unset=True), shard), type(request))
-    except RequestInvalid as exc:
-        return [Problem(f"shards[{index}].{p.field}", p.value, p.allowed) for p in exc.problems]
-    return []
+        raise RequestInvalid([Problem("shards", total, allowed)], "fan-out")
 
 
 def _body(callback: Signature, batch_id: str) -> Signature:
