@@ -10,6 +10,7 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery.signals import task_revoked
 
 from dagy_queue.dispatch import parking
+from dagy_queue.dispatch.persistence import persistently
 from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import RedisUnavailable, RequestInvalid, RunFailed
 from dagy_queue.ids import AttemptId
@@ -57,7 +58,7 @@ class LaunchTask(Task):
             return
         attempt = self.request.get(ATTEMPT_HEADER)
         outcome = None if final is RunStatus.SUCCEEDED else _outcome_of(retval)
-        self.services.runs.finish(AttemptId(task_id, attempt or 1), final, outcome)
+        persistently(lambda: self.services.runs.finish(AttemptId(task_id, attempt or 1), final, outcome))
 
 
 def register_launch(app: Celery, services: Services) -> None:
@@ -114,7 +115,7 @@ def _end_as_revoked(task: LaunchTask, reason: str) -> None:
     task_revoked.send(sender=task, request=request, terminated=True, signum=None, expired=False)
     outcome = Outcome(kind=Kind.CANCELLED, summary=reason).to_dict()
     attempt_id = AttemptId(request.id, request.get(ATTEMPT_HEADER) or 1)
-    task.services.runs.finish(attempt_id, RunStatus.CANCELLED, outcome)
+    persistently(lambda: task.services.runs.finish(attempt_id, RunStatus.CANCELLED, outcome))
 
 
 def _outcome_of(error: Any) -> dict[str, Any]:
