@@ -1,4 +1,4 @@
-"""Telling the ledger what must not be lost: again and again while Redis is away. The second pass closes runs with it."""
+"""Telling the ledger what must not be lost: again while Redis is away. Second passes close their runs with it."""
 
 from __future__ import annotations
 
