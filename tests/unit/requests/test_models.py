@@ -134,6 +134,16 @@ def test_plain_names_are_accepted(name: str, correlation: str, variable: str) ->
     )
 
 
+@pytest.mark.parametrize("profile", ["etl_pipeline:quick", "a/b@c.d-e", "7", "x" * 256])
+def test_a_profile_is_a_name_with_more_characters(profile: str) -> None:
+    assert read_request(to_json(LaunchRequest(**FLOW, profile=profile))).profile == profile
+
+
+@pytest.mark.parametrize("profile", ["../x", "a/../b", "a..b", "/a", ":a", "a b", "a\n", "ü", "x" * 257])
+def test_a_profile_is_no_path_to_elsewhere(profile: str) -> None:
+    assert refused(FLOW | {"profile": profile}) == ["profile"]
+
+
 def test_problems_of_several_fields_are_reported_at_once() -> None:
     assert set(refused({"flow_name": "", "org_id": "", "priority": 11, "nonsense": 1})) == {
         "flow_name",

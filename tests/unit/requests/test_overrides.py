@@ -132,6 +132,7 @@ def test_several_problems_of_run_task_kwargs_are_reported_at_once() -> None:
     [
         {"launch_type": "EC2", "run_task_kwargs": {"overrides": {"cpu": "300", "memory": "700"}}},
         {"run_task_kwargs": {"launchType": "EC2", "overrides": {"cpu": "300", "memory": "700"}}},
+        {"run_task_kwargs": {"launchType": "EC2"}, "launch_type": "FARGATE", "cpu": 300, "memory": 700},
         {"capacity_provider_strategy": [{"capacityProvider": "mine"}], "cpu": 300, "memory": 700},
         {
             "run_task_kwargs": {
@@ -156,9 +157,22 @@ def test_a_large_size_needs_a_new_platform(size: dict[str, int]) -> None:
     assert "platform_version 1.4.0 or LATEST" in said_of_size(**size, platform_version="1.3.0")
 
 
-def test_storage_needs_a_new_platform() -> None:
-    with pytest.raises(RequestInvalid, match=r"platform_version 1\.4\.0 or LATEST"):
-        parse_request(FLOW | {"ephemeral_storage_gib": 30, "platform_version": "1.3.0"})
+@pytest.mark.parametrize("old", [{"platform_version": "1.3.0"}, {"run_task_kwargs": {"platformVersion": "1.3.0"}}])
+def test_storage_and_large_sizes_need_a_new_platform(old: dict[str, Any]) -> None:
+    with pytest.raises(RequestInvalid) as caught:
+        parse_request(FLOW | {"ephemeral_storage_gib": 30, "cpu": 8192, "memory": 16384} | old)
+    assert [problem.field for problem in caught.value.problems] == ["size", "ephemeral_storage_gib"]
+    assert all("platform_version 1.4.0 or LATEST" in problem.allowed for problem in caught.value.problems)
+
+
+def test_run_task_kwargs_that_move_a_run_to_fargate_count_for_its_size() -> None:
+    fields = {"launch_type": "EC2", "run_task_kwargs": {"launchType": "FARGATE"}, "cpu": 300, "memory": 700}
+    assert "choose cpu 256" in said_of_size(**fields)
+
+
+def test_a_platform_version_is_refused_where_the_fields_say_ec2() -> None:
+    with pytest.raises(RequestInvalid, match="platformVersion: leave it out on EC2"):
+        parse_request(FLOW | {"launch_type": "EC2", "run_task_kwargs": {"platformVersion": "1.4.0"}})
 
 
 def said_of_size(**fields: Any) -> str:
