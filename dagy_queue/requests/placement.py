@@ -98,6 +98,9 @@ class PlacementFields(BaseModel):
         pattern, rule = _TEXTS[str(info.field_name)]
         if value and not pattern.fullmatch(value):
             raise allowed(rule)
+        cluster = str(info.data.get("cluster", ""))
+        if info.field_name == "region" and value and cluster.startswith("arn:") and cluster.split(":")[3] != value:
+            raise allowed(f"{cluster.split(':')[3]}, as the cluster's ARN says, or leave it out")
         return value
 
     @field_validator("task_execution_role_arn", "task_role_arn")

@@ -202,3 +202,10 @@ def test_a_message_whose_request_is_no_object_is_refused(value: Any) -> None:
 def test_parameters_that_utf8_cannot_carry_are_refused_before_they_are_sent() -> None:
     with pytest.raises(RequestInvalid):
         to_json(parse_request(FLOW | {"parameters": {"x": "\ud800"}}))
+
+
+def test_a_region_must_be_that_of_the_clusters_arn() -> None:
+    arn = "arn:aws:ecs:eu-west-1:123456789:cluster/dagy"
+    assert LaunchRequest(org_id="a", flow_name="f", cluster=arn, region="eu-west-1").region == "eu-west-1"
+    with pytest.raises(ValidationError, match="eu-west-1, as the cluster's ARN says"):
+        LaunchRequest(org_id="a", flow_name="f", cluster=arn, region="us-east-1")
