@@ -37,13 +37,15 @@ if TYPE_CHECKING:
         BatchHandle,
         BatchProgress,
         DagLauncher,
+        DagLaunchResult,
         RunHandle,
+        RunStatusReport,
         fan_out,
         launch,
         launch_container,
         launch_sig,
     )
-    from dagy_queue.producer.launcher import CeleryOptions
+    from dagy_queue.producer.celery_options import CeleryOptions
     from dagy_queue.records.models import DeploymentModel, DepPackageModel, FlowModel, RunModel
     from dagy_queue.requests import ContainerRequest, LaunchRequest
     from dagy_queue.requests import LaunchRequest as DagLaunchRequest
@@ -77,12 +79,14 @@ _HOME_OF = {
     "BatchHandle": "dagy_queue.producer",
     "BatchProgress": "dagy_queue.producer",
     "DagLauncher": "dagy_queue.producer",
+    "DagLaunchResult": "dagy_queue.producer",
+    "RunStatusReport": "dagy_queue.producer",
     "RunHandle": "dagy_queue.producer",
     "fan_out": "dagy_queue.producer",
     "launch": "dagy_queue.producer",
     "launch_container": "dagy_queue.producer",
     "launch_sig": "dagy_queue.producer",
-    "CeleryOptions": "dagy_queue.producer.launcher",
+    "CeleryOptions": "dagy_queue.producer.celery_options",
     "DepPackageModel": "dagy_queue.records.models",
     "DeploymentModel": "dagy_queue.records.models",
     "FlowModel": "dagy_queue.records.models",
@@ -108,6 +112,7 @@ __all__ = [
     "CeleryOptions",
     "ContainerRequest",
     "DagLaunchRequest",
+    "DagLaunchResult",
     "DagLauncher",
     "DagyQueueError",
     "DepPackageModel",
@@ -132,6 +137,7 @@ __all__ = [
     "RunModel",
     "RunNotFound",
     "RunStatus",
+    "RunStatusReport",
     "Settings",
     "SettingsInvalid",
     "__version__",
