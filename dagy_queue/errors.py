@@ -18,6 +18,7 @@
     ├── RunFailed                 the run ended FAILED; carries its Outcome
     ├── RunCancelled              the run was cancelled
     ├── ResultTimeout             the run did not end within the caller's timeout
+    ├── HealthCheckFailed         a dispatcher cannot work with its settings, Redis or AWS
     └── LocalStackError           the embedded stack could not start
 
 Errors of botocore are mapped here by ``aws.errors``, errors of redis-py and kombu by ``ledger.errors``: once,
@@ -143,6 +144,10 @@ class RunCancelled(DagyQueueError):
 
 class ResultTimeout(DagyQueueError, TimeoutError):
     """The run or batch goes on, but did not end within the caller's timeout."""
+
+
+class HealthCheckFailed(DagyQueueError):
+    """A dispatcher did not start: its settings, Redis or AWS are not as it needs them (every problem is listed)."""
 
 
 class LocalStackError(DagyQueueError):

@@ -1,6 +1,7 @@
 """The dispatcher process: a Celery worker with our tasks, the pump as a bootstep, and the revoke command.
 
-``dagy-queue dispatcher`` calls :func:`run_dispatcher`; ``celery -A dagy_queue.dispatch.worker worker`` is the same.
+``dagy-queue dispatcher`` calls :func:`run_dispatcher`; ``celery -A dagy_queue.dispatch.worker worker`` is the same
+without the health check.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import Any
 import structlog
 from celery import Celery, bootsteps
 
+from dagy_queue.aws.clients import AwsClients
 from dagy_queue.dispatch.batch_tasks import register_batches
+from dagy_queue.dispatch.health import cluster_and_region, require_health
 from dagy_queue.dispatch.launcher import Launcher
 from dagy_queue.dispatch.pump import Pump
 from dagy_queue.dispatch.revoke import Canceller, install
@@ -55,7 +58,10 @@ def default_dispatcher_app() -> Celery:
 
 
 def run_dispatcher(config: Settings, *, concurrency: int | None = None, name: str = "", loglevel: str = "info") -> None:
-    """Run a dispatcher until it is told to stop."""
+    """Run a dispatcher until it is told to stop. Raises HealthCheckFailed if it could not work."""
+    if config.dispatch.check_health_on_startup:
+        _, region = cluster_and_region(config)
+        require_health(config, AwsClients(config.aws, max_connections=1).in_region(region))
     app = make_dispatcher_app(config)
     arguments = [
         "worker",

@@ -118,7 +118,8 @@ def _from_template(
     template: Mapping[str, Any], request: LaunchRequest | ContainerRequest, ecs: EcsSettings
 ) -> dict[str, Any]:
     document = copy.deepcopy(registrable(template))
-    for key, value in (("executionRoleArn", ecs.execution_role_arn), ("taskRoleArn", ecs.task_role_arn)):
+    execution_role = ecs.execution_role_arn or request.task_execution_role_arn
+    for key, value in (("executionRoleArn", execution_role), ("taskRoleArn", ecs.task_role_arn)):
         if value and not document.get(key):
             document[key] = value
     if request.own_image or request.log_group:

@@ -26,6 +26,9 @@ MAX_RECEIVES = 10
 RETENTION_SECONDS = 4 * 86_400
 DEAD_LETTER_RETENTION_SECONDS = 14 * 86_400
 
+_RESULT_URL = "DAGY_QUEUE__REDIS__RESULT_URL"
+"""Has no flat name, and a settings file may lead it to another Redis; empty is the same as the broker's."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provisioned:
@@ -51,6 +54,7 @@ class Provisioned:
         return {
             **container_environment(self.endpoint_url, self.region),
             "DAGY_REDIS_URL": self.redis_url,
+            _RESULT_URL: "",
             "DAGY_ECS_CLUSTER_ARN": self.cluster_arn,
             "DAGY_ECS_SUBNETS": SUBNET,
             "DAGY_ECS_SECURITY_GROUPS": SECURITY_GROUP,
@@ -65,7 +69,7 @@ class Provisioned:
 
     def settings(self, **sections: Any) -> Settings:
         """Return the settings this environment gives; ``sections`` (nested dicts) are added to them."""
-        given: dict[str, dict[str, Any]] = {}
+        given: dict[str, dict[str, Any]] = {"redis": {"result_url": ""}}
         for name, value in self.environment().items():
             if path := FLAT_NAMES.get(name):
                 section, key = path.split(".")

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
+from dagy_queue import __version__
 from dagy_queue.errors import DagyQueueError
 
 app = typer.Typer(
     name="dagy-queue",
-    help="An event-driven Celery queue for Python work on AWS ECS Fargate.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -32,6 +32,21 @@ def _checked_url(url: str) -> str:
     if url and not url.startswith(("redis://", "rediss://", "unix://")):
         raise typer.BadParameter(f"{url!r} is no URL that begins with redis://, rediss:// or unix://")
     return url
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"dagy-queue {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="show the version", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """An event-driven Celery queue for Python work on AWS ECS Fargate."""
 
 
 LogLevel = Annotated[str, typer.Option("--log-level", help=", ".join(LEVELS), callback=_checked_level)]
@@ -92,6 +107,24 @@ def bridge(log_level: LogLevel = "info") -> None:
 
     configure_logging(log_level)
     run_bridge(settings())
+
+
+@app.command()
+def config(
+    show_origin: Annotated[bool, typer.Option("--show-origin", help="say where each value is from")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Show every setting as this process reads it; passwords are hidden."""
+    from dagy_queue.operate.configuration import as_json as json_of
+    from dagy_queue.operate.configuration import as_lines
+    from dagy_queue.settings import current_origins
+
+    found = current_origins()
+    if as_json:
+        typer.echo(json_of(found, show_origin=show_origin))
+        return
+    for line in as_lines(found, show_origin=show_origin):
+        typer.echo(line)
 
 
 @flow_app.command("push")

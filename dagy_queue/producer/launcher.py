@@ -75,7 +75,7 @@ class DagLauncher:
         options: CeleryOptions | None = None,
         **fields: Any,
     ) -> DagLaunchResult:
-        """Launch one run: give a request, or the fields of one. What goes wrong is in the result, never raised.
+        """Launch one run: give a request, or the fields of one. What goes wrong is in the result, not raised.
 
         Returns once the run is queued; with ``wait="submitted"`` once ECS has taken its task (``task_arn`` is known
         then), or after ``launch.submit_timeout`` seconds. In direct mode it always returns with the task.

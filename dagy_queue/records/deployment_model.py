@@ -29,6 +29,20 @@ _OF_THE_RUN = frozenset(
 )
 """Fields that say which run it is: a deployment cannot give them."""
 
+_AROUND_THE_LAUNCH = frozenset(
+    {
+        "capacity_provider_strategy",
+        "cluster",
+        "launch_type",
+        "max_retries",
+        "priority",
+        "region",
+        "retry_delay",
+        "timeout",
+    }
+)
+"""Fields that count before or after the launch, when nobody looks at the deployment: where a run waits, retries."""
+
 
 def deployment_key(name: str, environment: str) -> str:
     """Return the sort key of a deployment."""
@@ -98,9 +112,9 @@ class DeploymentModel(Record):
                 yield from exc.problems
 
     def _default_problems(self) -> Iterable[Problem]:
-        for name in sorted(_OF_THE_RUN & self.defaults.keys()):
+        for name in sorted((_OF_THE_RUN | _AROUND_THE_LAUNCH) & self.defaults.keys()):
             yield Problem(f"defaults.{name}", self.defaults[name], "nothing: every run says this itself")
-        fields = {name: value for name, value in self.defaults.items() if name not in _OF_THE_RUN}
+        fields = {name: value for name, value in self.defaults.items() if name not in _OF_THE_RUN | _AROUND_THE_LAUNCH}
         try:
             parse_request({"org_id": "any", "flow_name": "any", **fields}, LaunchRequest)
         except RequestInvalid as exc:

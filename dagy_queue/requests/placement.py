@@ -29,7 +29,8 @@ _REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]")
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d+:role/[\w+=,.@/-]{1,512}", re.ASCII)
 _SUBNET = re.compile(r"subnet-[A-Za-z0-9-]{1,64}")
 _GROUP = re.compile(r"sg-[A-Za-z0-9-]{1,64}")
-_PLATFORM = re.compile(r"LATEST|\d+\.\d+\.\d+", re.ASCII)
+_NUMBERED = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
+_PLATFORM = re.compile(rf"LATEST|{_NUMBERED.pattern}")
 _LOG_GROUP = re.compile(r"[A-Za-z0-9_./#-]{1,512}")
 
 _NEEDS_1_4 = 8192
@@ -97,6 +98,9 @@ class PlacementFields(BaseModel):
         pattern, rule = _TEXTS[str(info.field_name)]
         if value and not pattern.fullmatch(value):
             raise allowed(rule)
+        cluster = str(info.data.get("cluster", ""))
+        if info.field_name == "region" and value and cluster.startswith("arn:") and cluster.split(":")[3] != value:
+            raise allowed(f"{cluster.split(':')[3]}, as the cluster's ARN says, or leave it out")
         return value
 
     @field_validator("task_execution_role_arn", "task_role_arn")
@@ -163,7 +167,7 @@ class PlacementFields(BaseModel):
     @field_validator("ephemeral_storage_gib")
     @classmethod
     def _check_storage(cls, value: int | None, info: ValidationInfo) -> int | None:
-        if value is not None and _is_old(info.data.get("platform_version")):
+        if value is not None and _is_on_old_platform(info):
             raise allowed("platform_version 1.4.0 or LATEST: older ones have 20 GiB")
         if value is not None and not MIN_EPHEMERAL_GIB <= value <= MAX_EPHEMERAL_GIB:
             raise allowed(f"{MIN_EPHEMERAL_GIB} to {MAX_EPHEMERAL_GIB} GiB, or leave it out for 20")
@@ -184,7 +188,7 @@ class PlacementFields(BaseModel):
             problem = "" if cpu in _EC2_CPU and memory >= _EC2_MEMORY else _EC2_SIZE
         else:
             problem = size_problem(cpu, memory) or ""
-        if not problem and cpu >= _NEEDS_1_4 and _is_old(info.data.get("platform_version")):
+        if not problem and cpu >= _NEEDS_1_4 and _is_on_old_platform(info):
             problem = "platform_version 1.4.0 or LATEST: older ones have no such size"
         if problem:
             raise allowed(f"cpu {cpu} with memory {memory}: {problem}")
@@ -192,17 +196,19 @@ class PlacementFields(BaseModel):
 
 
 def _is_on_instances(info: ValidationInfo) -> bool:
-    """Tell whether a request's own fields put its task on EC2 instances."""
-    strategy = info.data.get("capacity_provider_strategy") or ()
-    others = any(item.capacity_provider not in ("FARGATE", "FARGATE_SPOT") for item in strategy)
-    return others or info.data.get("launch_type") == "EC2"
+    """Tell whether a request's own fields put its task on EC2 instances; run_task_kwargs count more than the others."""
+    kwargs = info.data.get("run_task_kwargs") or {}
+    launch_type, strategy = kwargs.get("launchType"), kwargs.get("capacityProviderStrategy") or ()
+    if not launch_type and not strategy:
+        launch_type = info.data.get("launch_type")
+        strategy = [item.model_dump(by_alias=True) for item in info.data.get("capacity_provider_strategy") or ()]
+    return launch_type == "EC2" or any(item["capacityProvider"] not in ("FARGATE", "FARGATE_SPOT") for item in strategy)
 
 
-def _is_old(platform_version: str | None) -> bool:
-    """Tell whether a platform version is one before 1.4.0."""
-    if not platform_version or platform_version == "LATEST":
-        return False
-    return tuple(map(int, platform_version.split("."))) < (1, 4, 0)
+def _is_on_old_platform(info: ValidationInfo) -> bool:
+    """Tell whether a request's own fields ask for a Fargate platform before 1.4.0."""
+    version = (info.data.get("run_task_kwargs") or {}).get("platformVersion") or info.data.get("platform_version") or ""
+    return bool(_NUMBERED.fullmatch(version)) and tuple(map(int, version.split("."))) < (1, 4, 0)
 
 
 _TEXTS = {

@@ -23,7 +23,7 @@ def run_task_problems(value: Mapping[str, Any], launch_type: str | None = None) 
     """Yield what ECS would refuse. ``launch_type`` is what counts where the parameters say nothing of it."""
     if value.get("propagateTags") == "SERVICE":
         yield "propagateTags: TASK_DEFINITION or NONE; a run has no service"
-    if value.get("platformVersion") and value.get("launchType") == "EC2":
+    if value.get("platformVersion") and not _may_be_fargate(value, launch_type):
         yield "platformVersion: leave it out on EC2"
     yield from _capacity_problems(value)
     yield from _network_problems((value.get("networkConfiguration") or {}).get("awsvpcConfiguration"))

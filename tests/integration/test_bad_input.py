@@ -132,6 +132,7 @@ def test_without_aws_a_run_fails_when_its_start_timeout_is_over(flows: LocalStac
         environment={
             "DAGY_REDIS_URL": url,
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}",
+            "DAGY_QUEUE__DISPATCH__CHECK_HEALTH_ON_STARTUP": "false",
             "DAGY_QUEUE__DISPATCH__START_TIMEOUT": "0.5",
             "DAGY_QUEUE__DISPATCH__THROTTLE_DELAY": "0.1",
         },

@@ -92,9 +92,17 @@ def test_a_task_definition_that_does_not_exist_is_named() -> None:
         launch_container(org_id=ORG, task_definition="no-such-family").get(timeout=TIMEOUT)
 
 
-@pytest.mark.parametrize("source", [{}, {"image": "i", "task_definition": "t"}])
-def test_a_container_needs_either_an_image_or_a_task_definition(flows: LocalStack, source: dict[str, str]) -> None:
-    with pytest.raises(RequestInvalid, match="either an image or a task_definition"):
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ({}, "what to run: an image, a task_definition or a task_definition_template"),
+        ({"image": "i", "task_definition": "t"}, "an image or a task_definition, not both"),
+    ],
+)
+def test_a_container_needs_either_an_image_or_a_task_definition(
+    flows: LocalStack, source: dict[str, str], problem: str
+) -> None:
+    with pytest.raises(RequestInvalid, match=problem):
         launch_container(org_id=ORG, **source)
 
 

@@ -140,6 +140,34 @@ def test_heimdalls_complete_example_runs(template: Path) -> None:
         assert (env["TASK_NAME"], env["TASK_NUM"]) == (name, str(number))
 
 
+def test_the_walk_throughs_years_run_from_its_task_definition() -> None:
+    analyzer = "import sys; assert sys.argv[1] == '-y'; print('Analyzing portfolio for year:', sys.argv[2])"
+    document = template_of(PYTHON, ["--help"])
+    document["containerDefinitions"][0]["entryPoint"] = ["python", "-c", analyzer]
+    boto3.client("ecs").register_task_definition(**{**document, "family": "analyzer"})
+    years = range(1999, 2020)
+    operator = ContainerRequest(
+        org_id=ORG,
+        cluster="dagy",
+        region="us-east-1",
+        launch_type="FARGATE",
+        task_definition="analyzer",
+        run_task_kwargs={
+            "networkConfiguration": {
+                "awsvpcConfiguration": {"assignPublicIp": "ENABLED", "subnets": ["subnet-0a1b2c3d"]},
+            },
+            "overrides": {"containerOverrides": [{"name": "main", "memoryReservation": 500}]},
+        },
+        max_retries=2,
+        retry_delay="10s",
+    )
+    batch = fan_out(operator, shards=[{"command": ["-y", str(year)]} for year in years])
+    logs = [log_of(result["task_arn"], "dagy/main") for result in batch.get(timeout=TIMEOUT)]
+    assert logs == [[f"Analyzing portfolio for year: {year}"] for year in years]
+    override = task_of(batch.shard(0))["overrides"]["containerOverrides"][0]
+    assert (override["command"], override["memoryReservation"]) == (["-y", "1999"], 500)
+
+
 def test_overrides_of_three_levels_are_merged() -> None:
     levels = template_of(PYTHON, ["false"], ONE="template", TWO="template", THREE="template")
     profile = {"name": "main", "command": SHOW, "environment": {"TWO": "profile", "THREE": "profile"}}

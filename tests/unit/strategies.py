@@ -142,12 +142,28 @@ def run_task_kwargs_of(containers: Sequence[str]) -> st.SearchStrategy[dict[str,
     )
 
 
+clusters = st.one_of(
+    st.fixed_dictionaries(
+        {
+            "cluster": st.sampled_from(["", "dagy"]),
+            "region": st.sampled_from(["", "us-east-1", "us-gov-west-1", "eu-central-1"]),
+        }
+    ),
+    st.fixed_dictionaries(
+        {
+            "cluster": st.just("arn:aws:ecs:us-east-1:000000000000:cluster/dagy"),
+            "region": st.sampled_from(["", "us-east-1"]),
+        }
+    ),
+)
+"""A cluster and its region, which must be that of its ARN."""
+
+
 @st.composite
 def placement_fields(draw: st.DrawFn, containers: Sequence[str]) -> dict[str, Any]:
     """Where and how a task of these containers runs, on Fargate."""
     fields: dict[str, Any] = {
-        "cluster": draw(st.sampled_from(["", "dagy", "arn:aws:ecs:us-east-1:000000000000:cluster/dagy"])),
-        "region": draw(st.sampled_from(["", "us-east-1", "us-gov-west-1", "eu-central-1"])),
+        **draw(clusters),
         "platform_version": draw(st.sampled_from(["", "LATEST", "1.4.0"])),
         "subnets": draw(st.lists(matching(r"subnet-[0-9a-f]{8}"), max_size=16 if draw(st.booleans()) else 2)),
         "security_groups": draw(st.lists(matching(r"sg-[0-9a-f]{8}"), max_size=5)),

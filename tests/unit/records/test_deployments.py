@@ -52,9 +52,9 @@ def test_what_nobody_deployed_is_not_found() -> None:
 
 @with_tables
 def test_an_orgs_own_deployment_wins_over_the_shared_one() -> None:
-    deploy(defaults={"priority": 1})
-    deploy(org_id="acme", defaults={"priority": 2})
-    assert [get_deployment(org, "production").defaults["priority"] for org in ("acme", "other")] == [2, 1]
+    deploy(defaults={"cpu": 256, "memory": 512})
+    deploy(org_id="acme", defaults={"cpu": 512, "memory": 1024})
+    assert [get_deployment(org, "production").defaults["cpu"] for org in ("acme", "other")] == [512, 256]
 
 
 @with_tables
@@ -229,3 +229,9 @@ def test_a_deployment_as_the_page_of_the_record_has_it_can_be_used() -> None:
     found = get_deployment("acme-corp", "production", "production")
     assert found.package_slugs == ("my-deps", "tools@1.2.0")
     assert find_deployment("acme-corp", "production") == found
+
+
+@pytest.mark.parametrize("name", ["cluster", "max_retries", "timeout"])
+def test_a_deployment_cannot_say_what_counts_around_the_launch(name: str) -> None:
+    with pytest.raises(RequestInvalid, match=f"defaults.{name}"):
+        deploy(defaults={name: 1})

@@ -134,6 +134,16 @@ def test_plain_names_are_accepted(name: str, correlation: str, variable: str) ->
     )
 
 
+@pytest.mark.parametrize("profile", ["etl_pipeline:quick", "a/b@c.d-e", "7", "x" * 256])
+def test_a_profile_is_a_name_with_more_characters(profile: str) -> None:
+    assert read_request(to_json(LaunchRequest(**FLOW, profile=profile))).profile == profile
+
+
+@pytest.mark.parametrize("profile", ["../x", "a/../b", "a..b", "/a", ":a", "a b", "a\n", "ü", "x" * 257])
+def test_a_profile_is_no_path_to_elsewhere(profile: str) -> None:
+    assert refused(FLOW | {"profile": profile}) == ["profile"]
+
+
 def test_problems_of_several_fields_are_reported_at_once() -> None:
     assert set(refused({"flow_name": "", "org_id": "", "priority": 11, "nonsense": 1})) == {
         "flow_name",
@@ -192,3 +202,10 @@ def test_a_message_whose_request_is_no_object_is_refused(value: Any) -> None:
 def test_parameters_that_utf8_cannot_carry_are_refused_before_they_are_sent() -> None:
     with pytest.raises(RequestInvalid):
         to_json(parse_request(FLOW | {"parameters": {"x": "\ud800"}}))
+
+
+def test_a_region_must_be_that_of_the_clusters_arn() -> None:
+    arn = "arn:aws:ecs:eu-west-1:123456789:cluster/dagy"
+    assert LaunchRequest(org_id="a", flow_name="f", cluster=arn, region="eu-west-1").region == "eu-west-1"
+    with pytest.raises(ValidationError, match="eu-west-1, as the cluster's ARN says"):
+        LaunchRequest(org_id="a", flow_name="f", cluster=arn, region="us-east-1")
