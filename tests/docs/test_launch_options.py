@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,11 @@ import boto3
 import pytest
 
 from dagy_queue import (
-    BatchHandle,
     DagLauncher,
     DagLaunchResult,
     DeploymentModel,
     DepPackageModel,
     FlowModel,
-    LaunchRequest,
-    fan_out,
 )
 from dagy_queue.aws.clients import AwsClients
 from dagy_queue.launching import direct
@@ -423,9 +419,3 @@ def test_more_tags_than_ecs_takes_are_refused_with_the_limit(
     assert "43 tags given, 42 allowed: ECS takes 50, and 8 are ours" in refused
     tags.popitem()
     assert launched(Asked({}, {}, {"tags": tags}), monkeypatch).success
-
-
-def test_what_is_not_there_yet_is_not_there() -> None:
-    """The page says so of each; when one comes, the page is to be mended."""
-    assert not hasattr(BatchHandle, "retry_failed")
-    assert not {"fail_fast", "max_parallel", "tolerate"} & {*LaunchRequest.model_fields, *signature(fan_out).parameters}
