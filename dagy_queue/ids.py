@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import uuid
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 STARTED_BY_PREFIX = "dagy/"
@@ -34,7 +35,12 @@ def is_run_id(text: str) -> bool:
 
 def shard_id(batch_id: str, index: int) -> str:
     """Return the run id of a batch's shard: the same for every expansion of the same batch."""
-    return str(uuid.uuid5(uuid.UUID(batch_id), str(index)))
+    return str(uuid.uuid5(_namespace(batch_id), str(index)))
+
+
+@lru_cache(maxsize=64)
+def _namespace(batch_id: str) -> uuid.UUID:
+    return uuid.UUID(batch_id)
 
 
 def shard_correlation(correlation_id: str, index: int) -> str:

@@ -19,7 +19,7 @@ from dagy_queue.ids import shard_id
 from dagy_queue.ledger import BatchRecord
 from dagy_queue.messaging.names import LAUNCH_QUEUE, LAUNCH_TASK
 from dagy_queue.messaging.render import shard_blanks
-from dagy_queue.messaging.states import parked_state
+from dagy_queue.messaging.states import mark_all_parked
 from dagy_queue.requests import read_request
 
 log = structlog.get_logger(__name__)
@@ -83,20 +83,10 @@ def _enter(services: Services, batch: BatchRecord) -> None:
 
 def _enter_chunk(services: Services, batch_id: str, first: int, deltas: Sequence[Mapping[str, Any]]) -> int:
     shards = [(shard_id(batch_id, first + offset), delta) for offset, delta in enumerate(deltas)]
-    _mark_parked(services, [run_id for run_id, _ in shards])
+    with services.redis.errors():
+        # What there is stays: a redelivered expansion must not overwrite the result of a shard that has ended.
+        mark_all_parked(services.app.backend, [run_id for run_id, _ in shards])
     entered = services.batches.enter_shards(batch_id, first, shards)
     if entered != first + len(deltas):
         raise ExpansionMoved(f"batch {batch_id} has {entered} shards, not {first + len(deltas)}")
     return entered
-
-
-def _mark_parked(services: Services, run_ids: Sequence[str]) -> None:
-    """Store Celery's state of the shards in one round trip; see ``PARKED_STATE``."""
-    backend = services.app.backend
-    with services.redis.errors():
-        pipeline = backend.client.pipeline(transaction=False)
-        for run_id in run_ids:
-            state = parked_state(backend, run_id)
-            # NX: a redelivered expansion must not overwrite the result of a shard that has ended.
-            pipeline.set(state.key, state.value, ex=state.seconds, nx=True)
-        pipeline.execute()

@@ -15,7 +15,7 @@ from dagy_queue.ids import shard_id
 from dagy_queue.ledger.connection import RedisConnection
 from dagy_queue.ledger.phases import Phase
 from dagy_queue.ledger.runs import Continuation, Place
-from dagy_queue.requests.deltas import SPEC_CHUNK, ShardSpec
+from dagy_queue.requests.deltas import SPEC_CHUNK, ShardSpec, encode
 from dagy_queue.requests.policies import BatchPolicy
 from dagy_queue.requests.sources import Manifest
 
@@ -158,11 +158,7 @@ class BatchLedger:
 
     def enter_shards(self, batch_id: str, first: int, shards: Sequence[tuple[str, Mapping[str, Any]]]) -> int:
         """Enter a chunk of shards as (run id, delta); returns how many shards of the batch are entered by now."""
-        flat = [
-            part
-            for run_id, delta in shards
-            for part in (run_id, json.dumps(delta, separators=(",", ":")) if delta else "")
-        ]
+        flat = [part for run_id, delta in shards for part in (run_id, encode(delta) if delta else "")]
         return int(self.connection.run("expand", batch_id, first, *flat))
 
     def expanded(self, batch_id: str) -> None:

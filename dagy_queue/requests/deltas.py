@@ -25,7 +25,8 @@ from dagy_queue.requests.templating import template_problems
 SPEC_CHUNK = 500
 """Shards kept together in one element of a batch's spec."""
 
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode
+encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode
+"""Writes a value as a batch keeps it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class ShardSpec:
     def of(cls, deltas: Sequence[Mapping[str, Any]]) -> Self:
         """Write deltas that are known to be right."""
         starts = range(0, len(deltas), SPEC_CHUNK)
-        return cls(tuple(_encode(list(deltas[start : start + SPEC_CHUNK])) for start in starts), len(deltas))
+        return cls(tuple(encode(list(deltas[start : start + SPEC_CHUNK])) for start in starts), len(deltas))
 
 
 def spec_of(
@@ -77,7 +78,7 @@ def _parameters_of(part: Sequence[tuple[int, Any]], where: Where, problems: list
         return text
     found = [problem for number, row in part for problem in _parameter_problems(row, where(number))]
     problems += found
-    return text if text or found else _encode([{"parameters": dict(row)} if row else {} for _, row in part])
+    return text if text or found else encode([{"parameters": dict(row)} if row else {} for _, row in part])
 
 
 def _parameter_problems(row: Any, path: str) -> Iterator[Problem]:
@@ -91,7 +92,7 @@ def _parameter_problems(row: Any, path: str) -> Iterator[Problem]:
 def _plain(deltas: list[Any]) -> str:
     """Return JSON of which every reader gets these values back; '' if that has to be looked at more closely."""
     try:
-        text = _encode(deltas)
+        text = encode(deltas)
         text.encode()
         back = json.loads(text)
     except (TypeError, ValueError, RecursionError):
@@ -120,7 +121,7 @@ class _Fields:
         found = [problem for number, row in part for problem in self._problems(row, where(number))]
         if not found:
             try:
-                return _encode([dict(row) for _, row in part])
+                return encode([dict(row) for _, row in part])
             except (TypeError, ValueError, RecursionError):
                 found = [p for number, row in part for p in json_problems(dict(row), where(number))]
         problems += found

@@ -17,6 +17,7 @@ from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import AwsUnavailable
 from dagy_queue.ids import AttemptId, new_id, shard_id
 from dagy_queue.ledger import Continuation, Phase, RedisConnection, RunStatus
+from dagy_queue.messaging.states import mark_all_parked, parked_state
 from dagy_queue.requests.policies import BatchPolicy
 from dagy_queue.requests.sources import Manifest, manifest
 from tests.unit.s3_kit import FakeS3
@@ -284,8 +285,18 @@ def test_memory_does_not_grow_with_the_length_of_a_manifest(
 ) -> None:
     monkeypatch.setattr(objects, "PART", 64 * 1024)
     monkeypatch.setattr(expansion, "_prepare", lambda *_: None)
-    monkeypatch.setattr(expansion, "_mark_parked", lambda *_: None)
+    monkeypatch.setattr(expansion, "mark_all_parked", lambda *_: None)
     monkeypatch.setattr(expansion, "shard_id", lambda _, index: str(index))
     _peak_of_expanding(services, 2_000)  # what is made once
     short, long = (_peak_of_expanding(services, count) for count in (20_000, 200_000))
     assert long < 1.2 * short
+
+
+def test_a_shard_that_has_its_result_keeps_it_when_its_expansion_comes_again(services: Services) -> None:
+    backend, (ended, waiting) = services.app.backend, (new_id(), new_id())
+    backend.client.set(backend.get_key_for_task(ended), "its result")
+    mark_all_parked(backend, [ended, waiting])
+    assert backend.client.get(backend.get_key_for_task(ended)) == b"its result"
+    state = parked_state(backend, waiting)
+    assert backend.client.get(state.key).decode() == state.value
+    assert 0 < backend.client.ttl(state.key) <= state.seconds
