@@ -27,7 +27,8 @@ from dagy_queue.local.provision import CLUSTER, Provisioned, provision
 from dagy_queue.local.redis_server import RedisServer, require
 from dagy_queue.settings import Settings
 
-UNLIMITED = {f"DAGY_QUEUE__LIMITS__{name}_RATE": "" for name in ("RUN_TASK", "LAUNCH", "STOP_TASK")}
+UNLIMITED_RATES = ("run_task_rate", "launch_rate", "stop_task_rate")
+UNLIMITED = {f"DAGY_QUEUE__LIMITS__{name.upper()}": "" for name in UNLIMITED_RATES}
 STOP_SECONDS = 10.0
 """Time for the product's processes to end after SIGTERM."""
 
@@ -144,7 +145,8 @@ class LocalStack:
 
     def settings(self, **sections: Any) -> Settings:
         """Return the settings of a process of this stack."""
-        return self.provisioned.settings(**sections)
+        own = {} if self._options.ecs.get("limits") else {"limits": dict.fromkeys(UNLIMITED_RATES)}
+        return self.provisioned.settings(**{**own, **sections})
 
     def admin(self, action: str, body: Mapping[str, Any] | None = None) -> Any:
         """Run a control action of the local ECS, such as injecting a fault."""
