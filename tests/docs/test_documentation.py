@@ -81,6 +81,38 @@ def test_the_snippets_of_launching_run_as_they_stand(workplace: tuple[Path, dict
     ]
 
 
+def test_the_snippets_of_fan_out_run_as_they_stand(workplace: tuple[Path, dict[str, str]]) -> None:
+    directory, environment = workplace
+    page = ROOT / "docs" / "fan-out.md"
+    flow, *program = blocks(page, "python")
+    (app,) = [block for block in program if "Celery(" in block]
+    program.remove(app)
+    (directory / "sales.py").write_text(flow)
+    (directory / "merge.py").write_text(app)
+    push, worker = [block.split() for block in blocks(page, "bash")]
+    assert "registered sales 1.0.0 for acme" in run(push, directory, environment)
+    with (directory / "merge.log").open("w") as log:
+        child = subprocess.Popen(worker, cwd=directory, env=environment, stdout=log, stderr=log)
+    try:
+        printed = run([sys.executable, "-c", "\n".join(program)], directory, environment).splitlines()
+    finally:
+        child.terminate()
+        child.wait(timeout=30)
+    assert printed == [
+        "[(1999, 'eu'), (1999, 'us'), (2000, 'eu'), (2000, 'us')]",
+        "[99, 0, 1]",
+        "[{'year': 2023, 'region': 'eu', 'sales': 23}, {'year': 2024, 'region': 'us', 'sales': 24}]",
+        "['bad.jsonl[line 2]', 'bad.jsonl[line 3]']",
+        "['eu', 'us'] 2",
+        "23",
+        "failed",
+        "25",
+        "3 3 1 True",
+        "1 ['FAILED']",
+        "48",
+    ]
+
+
 def test_the_local_stacks_snippet_runs() -> None:
     (snippet,) = blocks(ROOT / "docs" / "local-stack.md", "python")
     assert "redis://127.0.0.1:" in run([sys.executable, "-c", snippet], ROOT, dict(os.environ))
