@@ -11,8 +11,11 @@ import pytest
 from dagy_queue.dispatch.pump import Pump
 from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import RedisUnavailable
+from dagy_queue.ids import AttemptId
 from dagy_queue.ledger import Grant, Granted, Phase, RedisConnection
-from tests.unit.ledger.kit import parked_run
+from dagy_queue.settings.sections import LimitSettings
+from tests.unit.kit import TASK_ARN
+from tests.unit.ledger.kit import launched_run, parked_run
 
 PATIENCE = 10
 THREADS = 3
@@ -23,12 +26,16 @@ class NotingLauncher:
 
     def __init__(self) -> None:
         self.granted: queue.Queue[Grant] = queue.Queue()
+        self.stopped: queue.Queue[tuple[str, str]] = queue.Queue()
         self.may_go_on = threading.Event()
         self.may_go_on.set()
 
     def launch(self, grant: Grant) -> None:
         self.granted.put(grant)
         self.may_go_on.wait(PATIENCE)
+
+    def stop_unwanted(self, task_arn: str, reason: str) -> None:
+        self.stopped.put((task_arn, reason))
 
     def next(self) -> str:
         return self.granted.get(timeout=PATIENCE).attempt_id.run_id
@@ -88,6 +95,29 @@ def test_no_more_runs_are_taken_than_threads_are_free(
     assert (phases.count(Phase.SUBMITTING), phases.count(Phase.HELD)) == (THREADS, 10 - THREADS)
     launcher.may_go_on.set()
     assert len({*taken, *(launcher.next() for _ in range(10 - THREADS))}) == 10
+
+
+def test_tasks_of_cancelled_runs_are_stopped(
+    services: Services, connection: RedisConnection, launcher: NotingLauncher, start: Start
+) -> None:
+    launched_run(connection, "run")
+    start(services)
+    services.runs.cancel("run", "not wanted", {})
+    assert launcher.stopped.get(timeout=PATIENCE) == (TASK_ARN, "not wanted")
+
+
+def test_a_pump_keeps_to_the_limits_of_the_settings(
+    services: Services, connection: RedisConnection, launcher: NotingLauncher, start: Start
+) -> None:
+    config = services.settings.model_copy(update={"limits": LimitSettings(max_tasks=2)})
+    for number in range(3):
+        parked_run(connection, f"run-{number}")
+    start(replace(services, settings=config))
+    first = {launcher.next(), launcher.next()}
+    (left,) = {f"run-{number}" for number in range(3)} - first
+    assert services.runs.get(left).phase is Phase.HELD
+    services.runs.complete(AttemptId(first.pop(), 1), {"outcome": {"kind": "succeeded", "summary": "s"}})
+    assert launcher.next() == left
 
 
 def test_a_launch_that_raises_gives_its_thread_back(
