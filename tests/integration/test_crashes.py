@@ -49,9 +49,6 @@ class Scene:
             ]
         ]
 
-    def stop_task(self, task_arn: str) -> None:
-        raise AssertionError(f"{task_arn} was cancelled by nobody")
-
     def fault(self, **run_task: Any) -> None:
         self.stack.admin("faults", {"operations": {"RunTask": run_task}})
 
@@ -185,7 +182,7 @@ def test_a_bridge_that_dies_before_it_deletes_resumes_nothing_twice(scene: Scene
         def delete_message_batch(**_: Any) -> None:
             raise AwsUnavailable("killed")
 
-    dying = Consumer(DyingSqs(), settings.bridge.queue_url, runs, settings.bridge, "worker", scene.stop_task)
+    dying = Consumer(DyingSqs(), settings.bridge.queue_url, runs, settings.bridge, "worker")
 
     def resumed() -> bool:
         with contextlib.suppress(AwsUnavailable):
