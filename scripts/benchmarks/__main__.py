@@ -11,9 +11,16 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from scripts.benchmarks import enqueueing, local_flows, throughput
+from scripts.benchmarks import admission, enqueueing, large_fan_out, local_flows, quotas, throughput
 
-BENCHMARKS = {"throughput": throughput.run, "enqueueing": enqueueing.run, "local_flows": local_flows.run}
+BENCHMARKS = {
+    "throughput": throughput.run,
+    "enqueueing": enqueueing.run,
+    "admission": admission.run,
+    "large_fan_out": large_fan_out.run,
+    "quotas": quotas.run,
+    "local_flows": local_flows.run,
+}
 
 
 def main() -> None:
