@@ -56,5 +56,7 @@ def _persistently(task: Task, work: Callable[[], T]) -> T:
         raise Reject(exc, requeue=True) from exc
     except BatchNotFound:
         raise
+    except batch_end.NotAllEntered as exc:  # however long its manifest is
+        raise task.retry(exc=exc, countdown=_RETRY_SECONDS, max_retries=task.request.retries + 1) from exc
     except Exception as exc:
         raise task.retry(exc=exc, countdown=_RETRY_SECONDS) from exc

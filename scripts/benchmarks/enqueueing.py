@@ -15,6 +15,7 @@ from scripts.benchmarks.figures import Figure, measured
 
 SHARDS = 10_000
 LAUNCHES = 1_000
+RUNS = 5
 
 
 def run() -> Iterator[Figure]:
@@ -32,9 +33,13 @@ def _measure(url: str) -> Iterator[Figure]:
     launcher = DagLauncher(settings)
     shards = [{"month": n} for n in range(SHARDS)]
     fan_out(flow_name="f", org_id="bench", shards=shards[:10], launcher=launcher)
-    with measured() as caller:
-        batch = fan_out(flow_name="f", org_id="bench", shards=shards, launcher=launcher)
-    yield Figure(f"enqueue a batch of {SHARDS:,} shards", f"{caller.seconds * 1000:.0f} ms in the caller", "50 ms")
+    times = []
+    for _ in range(RUNS):
+        with measured() as caller:
+            batch = fan_out(flow_name="f", org_id="bench", shards=shards, launcher=launcher)
+        times.append(caller.seconds)
+    what = f"enqueue a batch of {SHARDS:,} shards (best of {RUNS})"
+    yield Figure(what, f"{min(times) * 1000:.0f} ms in the caller", "50 ms")
 
     with measured() as plain:
         _plain_group(url)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable
-from importlib import import_module
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from dagy_queue import (
 from dagy_queue.dispatch import expansion, manifests
 from dagy_queue.dispatch.services import Services
 from dagy_queue.ids import new_id
+from dagy_queue.ledger import BatchLedger, Continuation
 from dagy_queue.local.stack import LocalStack
 from dagy_queue.messaging.app import make_app
 from dagy_queue.messaging.names import FAN_OUT_QUEUE
@@ -55,6 +56,20 @@ def put(flows: LocalStack) -> Put:
         return f"s3://{bucket}/{key}"
 
     return put
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Callable[[BatchHandle], None]:
+    """Keep the messages of fan-outs from the dispatcher; the result sends a batch's after all."""
+    publish = BatchLedger.publish
+
+    def elsewhere(ledger: BatchLedger, batch_id: str, message: Continuation, **parts: Any) -> bool:
+        done = publish(ledger, batch_id, replace(message, list_key="nobody"), **parts)
+        ledger.connection.client.hset(f"dagy:batch:{batch_id}", "fan_out_queue", message.list_key)
+        return done
+
+    monkeypatch.setattr(BatchLedger, "publish", elsewhere)
+    return lambda batch: batch._publisher.redis.client.rpoplpush("nobody", FAN_OUT_QUEUE)
 
 
 def jsonl(rows: list[dict[str, Any]]) -> bytes:
@@ -161,10 +176,9 @@ def test_a_manifest_keeps_to_the_limit_of_the_cluster(put: Put, flows: LocalStac
 
 
 def test_an_expansion_that_is_redelivered_half_way_goes_on_there(
-    put: Put, flows: LocalStack, monkeypatch: pytest.MonkeyPatch
+    put: Put, flows: LocalStack, held: Callable[[BatchHandle], None]
 ) -> None:
     rows = [{"value": number} for number in range(60)]
-    monkeypatch.setattr(import_module("dagy_queue.producer.fan_out"), "FAN_OUT_QUEUE", "nobody")
     batch = fan_out(flow_name="echo", org_id=ORG, shards=manifest(put("shards.jsonl", jsonl(rows))))
     assert (batch.progress().is_counted, batch.progress().is_over, len(batch)) == (False, False, 0)
     with pytest.raises(ResultTimeout, match="all shards"):
@@ -178,7 +192,13 @@ def test_an_expansion_that_is_redelivered_half_way_goes_on_there(
     expansion._enter_chunk(services, batch.batch_id, 0, next(manifests.delta_chunks(services, counted))[:25])
     assert services.batches.get(batch.batch_id).expanded == 25
 
-    client = services.redis.client
-    client.hset(f"dagy:batch:{batch.batch_id}", "fan_out_queue", FAN_OUT_QUEUE)
-    client.rpoplpush("nobody", FAN_OUT_QUEUE)
+    held(batch)
     assert batch.get(timeout=TIMEOUT) == list(range(60))
+
+
+def test_a_batch_can_be_cancelled_while_its_manifest_is_read(put: Put, held: Callable[[BatchHandle], None]) -> None:
+    batch = fan_out(STUB, manifest(put("shards.jsonl", jsonl([{"command": ["3600", "0"]}] * 5))))
+    batch.cancel("not wanted")
+    held(batch)
+    with pytest.raises(ChordError, match=r"5 of 5 shards failed \(not wanted\)"):
+        batch.get(timeout=TIMEOUT)
