@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -129,7 +130,12 @@ def test_a_batch_that_is_still_expanded_is_cancelled_again_later(services: Servi
 class FakeTask:
     """What ``_persistently`` needs of a Celery task."""
 
-    def retry(self, *, exc: Exception, countdown: float) -> Retry:
+    request = SimpleNamespace(retries=500)
+
+    def retry(self, *, exc: Exception, countdown: float, max_retries: int | None = None) -> Retry:
+        if isinstance(exc, NotAllEntered):
+            assert max_retries is not None
+            assert max_retries > self.request.retries
         return Retry(str(countdown), exc)
 
 
