@@ -40,7 +40,9 @@ class RunEntry:
 
     @property
     def status(self) -> RunStatus:
-        """The public status."""
+        """The public status. An attempt that ended before its container ran leaves the run as queued as it was."""
+        if self.phase is Phase.STOPPED and self.started_at is None:
+            return RunStatus.QUEUED
         return self.phase.status
 
 

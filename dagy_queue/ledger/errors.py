@@ -30,7 +30,8 @@ def mapped(url: str) -> Iterator[None]:
         yield
     except (RedisConnectionError, RedisTimeoutError, OperationalError) as exc:
         raise RedisUnavailable(
-            f"Redis at {shown} cannot be reached ({exc}); is it running, and is DAGY_REDIS_URL right?"
+            f"Redis at {shown} cannot be reached ({exc}); is it running, and is DAGY_REDIS_URL right? "
+            "On a laptop, `dagy-queue up` starts one, and `source .dagy/env` leads to it"
         ) from exc
     except RedisError as exc:
         raise RedisUnavailable(f"Redis at {shown} refused the operation: {exc}") from exc

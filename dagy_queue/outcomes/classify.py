@@ -41,11 +41,11 @@ _WORKER_EXIT_MEANINGS = {
     ExitCode.FLOW_FAILED: ("the flow failed", "read the error and the run's log, mend the flow, and launch again"),
     ExitCode.BAD_SPEC: (
         "the worker could not read its run spec or artifact",
-        "check that the artifact exists and was built with `dagy build`, and that the task role may read it",
+        "mend what the message names: the parameters, or the artifact, which the task role must be able to read",
     ),
     ExitCode.DEPENDENCY_FAILED: (
         "a dependency package could not be installed",
-        "read the run's log for pip's message, and mend the package",
+        "check that the package is where its URI says, and that the task role may read it; the log has pip's message",
     ),
 }
 

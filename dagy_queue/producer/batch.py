@@ -126,7 +126,9 @@ class BatchHandle:
                 time.sleep(_WATCH_SECONDS)
 
     def shard(self, index: int) -> RunHandle:
-        """Return the handle of one shard, counted from 0."""
+        """Return the handle of one shard, counted from 0. Raises IndexError for one that the batch cannot have."""
+        if index < 0:
+            raise IndexError(f"shards are counted from 0; {index} given")
         return RunHandle(shard_id(self.batch_id, index), self._publisher)
 
     def retry_failed(self, *, callback: Signature | None = None, **policies: Any) -> BatchHandle:

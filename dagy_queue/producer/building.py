@@ -7,20 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from dagy_queue.errors import Problem, RequestInvalid
-from dagy_queue.requests import ContainerRequest, LaunchRequest, RunRequest, parse_request
+from dagy_queue.requests import ContainerRequest, RunRequest, parse_request
 from dagy_queue.requests.definitions import read_template
 from dagy_queue.requests.limits import ClusterLimits
 from dagy_queue.requests.overlay import overlay
-from dagy_queue.requests.parsing import model_of
+from dagy_queue.requests.parsing import level_problems, model_of
+from dagy_queue.requests.sizes import units_of
 from dagy_queue.settings import Settings, settings
 
-_FIELDS = LaunchRequest.model_fields.keys() | ContainerRequest.model_fields.keys()
 _SOURCES = ("image", "task_definition", "task_definition_template")
 
 Levels = Mapping[str, Mapping[str, Any]]
@@ -41,7 +40,7 @@ class RequestBuilder:
         levels = [("launcher", self.defaults)]
         levels += [(f"profiles.{name}", level) for name, level in self.profiles.items()]
         levels += [(f"environments.{name}", level) for name, level in self.environments.items()]
-        if problems := [problem for where, level in levels for problem in _unknown_fields(where, level)]:
+        if problems := [problem for where, level in levels for problem in level_problems(level, where)]:
             raise RequestInvalid(problems, "launcher")
 
     def build(
@@ -85,7 +84,11 @@ class RequestBuilder:
 
     def _fitting(self, request: RunRequest) -> RunRequest:
         ecs = self.config.ecs
-        ClusterLimits(ecs.max_cpu, ecs.max_memory).check(*(request.size or (None, None)))
+        cpu, memory = request.size or (None, None)
+        last = request.run_task_kwargs.get("overrides") or {}
+        ClusterLimits(ecs.max_cpu, ecs.max_memory).check(
+            units_of(str(last.get("cpu", ""))) or cpu, units_of(str(last.get("memory", ""))) or memory
+        )
         usual = ecs.task_definition or ecs.task_definition_template or ecs.run_task_kwargs.get("taskDefinition")
         sources = [getattr(request, name) for name in _SOURCES if isinstance(request, ContainerRequest)]
         if sources and not any([*sources, usual, request.run_task_kwargs.get("taskDefinition")]):
@@ -127,18 +130,3 @@ def _with_template(values: dict[str, Any]) -> dict[str, Any]:
     return (
         values | {"task_definition_template": read_template(template)} if isinstance(template, str | Path) else values
     )
-
-
-def _unknown_fields(where: str, level: Any) -> list[Problem]:
-    if not isinstance(level, Mapping):
-        return [Problem(where, level, "fields of a request and their values")]
-    return [
-        Problem(f"{where}.{name}", value, f"no such field{_nearest(name)}")
-        for name, value in level.items()
-        if name not in _FIELDS
-    ]
-
-
-def _nearest(name: str) -> str:
-    found = get_close_matches(str(name), _FIELDS, n=1)
-    return f"; did you mean {found[0]}?" if found else ""

@@ -12,7 +12,7 @@ from dagy_queue.producer.canvas import to_json
 from dagy_queue.producer.celery_options import CeleryOptions
 from dagy_queue.producer.results import DagLaunchResult, RunStatusReport
 from dagy_queue.producer.status import report_of_record
-from dagy_queue.producer.ways import Asked, launched, refused
+from dagy_queue.producer.ways import Asked, failed, launched
 from dagy_queue.requests import ContainerRequest, LaunchRequest, RunRequest
 from dagy_queue.requests.parsing import read_request
 from dagy_queue.requests.templating import rendered
@@ -61,7 +61,7 @@ class DirectLaunches:
                 raise RequestInvalid([Problem("options", "...", "nothing in direct mode: there is no Celery task")])
             task = self._launcher.launch(asked.run_id, _for(asked.run_id, asked.request))
         except DagyQueueError as exc:
-            return refused(asked.run_id, asked.request.label, exc, asked.request)
+            return failed(asked.run_id, asked.request, exc)
         return launched(asked.run_id, asked.request, task.task_arn)
 
 

@@ -45,7 +45,7 @@ class FanOutLauncher(Protocol):
 
 def fan_out(
     request: RunRequest | None = None,
-    shards: Iterable[Mapping[str, Any]] | FileLines | Manifest = (),
+    shards: Iterable[Mapping[str, Any]] | FileLines | Manifest | None = None,
     *,
     callback: Signature | None = None,
     batch_id: str | None = None,
@@ -76,6 +76,8 @@ def fan_out(
     if policy.shards_per_run > 1 and not isinstance(checked, LaunchRequest):
         allowed = "1: only flows can be worked through one after the other in one container"
         raise RequestInvalid([Problem("shards_per_run", policy.shards_per_run, allowed)], "fan-out")
+    if shards is None and task_count is None:
+        raise RequestInvalid([Problem("shards", None, "shards, or a task_count")], "fan-out")
     source = _source(checked, shards if task_count is None else _alike(shards, task_count))
     most = builder.config.ecs.max_task_count
     if isinstance(source, Manifest):
@@ -139,7 +141,7 @@ def _source(request: RunRequest, shards: Any) -> ShardSpec | Manifest:
 
 def _alike(shards: Any, count: Any) -> list[dict[str, Any]]:
     """Return shards without a difference, as Heimdall's task_count has them."""
-    if shards != ():
+    if shards is not None:
         raise RequestInvalid([Problem("task_count", count, "shards or a task_count, not both")], "fan-out")
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise RequestInvalid([Problem("task_count", count, "a number of tasks, at least 1")], "fan-out")

@@ -20,7 +20,7 @@ from dagy_queue.producer.publisher import Publisher
 from dagy_queue.producer.queued import QueuedLaunches
 from dagy_queue.producer.results import DagLaunchResult, RunStatusReport
 from dagy_queue.producer.run import RunHandle
-from dagy_queue.producer.ways import Asked, Way, refused
+from dagy_queue.producer.ways import Asked, Way, flow_name_of, refused
 from dagy_queue.requests import RunRequest
 from dagy_queue.requests.parsing import problems_of
 from dagy_queue.requests.placement import PlacementFields
@@ -125,7 +125,7 @@ class DagLauncher:
 
         None if there is no such run, or (with ``org_id``) if it is another org's. Raises RedisUnavailable, AwsError.
         """
-        found = self._way.status(run_id)
+        found = self._way.status(run_id) if is_run_id(run_id) else None
         return found if found and org_id in ("", found["org_id"]) else None
 
     def _check_queue(self) -> None:
@@ -144,9 +144,11 @@ class DagLauncher:
         try:
             return Asked(_checked_id(own_id), self.builder.build(request, fields, shared or {}))
         except DagyQueueError as exc:
-            said = dict(request) if isinstance(request, Mapping) else {}
-            name = getattr(request, "label", "") or str((said | dict(fields)).get("flow_name", ""))
-            return Asked(own_id, None, refused(own_id, name, exc))
+            own = dict(request) if isinstance(request, Mapping) else {}
+            said = {**(shared or {}), **own, **fields}
+            name = flow_name_of(request) if isinstance(request, RunRequest) else str(said.get("flow_name") or "")
+            correlation = getattr(request, "correlation_id", "") or str(said.get("correlation_id") or "")
+            return Asked(own_id, None, refused(own_id, name, exc, correlation_id=correlation))
 
 
 def launch(
@@ -166,18 +168,22 @@ def launch_container(
     image: str = "",
     task_definition: str = "",
     command: Sequence[str] = (),
-    environment: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | str = "",
     **fields: Any,
 ) -> RunHandle:
     """Queue one run of any container: an image, or an existing task definition (family, family:revision or ARN).
 
-    ``command`` replaces the image's command, ``environment`` is added to the container's; ``fields`` are further
+    ``command`` (a list of words) replaces the image's command. ``environment`` are variables for the container, as ECS
+    calls them; a text is the name of the environment (production), as in all other launches. ``fields`` are further
     fields of a ContainerRequest, or ``run_id`` and ``options`` of :func:`launch`. The result says how the container
     exited. Raises RequestInvalid, RedisUnavailable.
     """
-    given = {"image": image, "task_definition": task_definition, "command": tuple(command)}
+    given = {"image": image, "task_definition": task_definition, "command": command}
     own: dict[str, Any] = {name: value for name, value in given.items() if value}
-    own["extra_env_vars"] = {**fields.pop("extra_env_vars", {}), **(environment or {})}
+    if isinstance(environment, Mapping):
+        own["extra_env_vars"] = {**fields.pop("extra_env_vars", {}), **environment}
+    elif environment:
+        own["environment"] = environment
     return launch(org_id=org_id, kind="container", **own, **fields)
 
 

@@ -18,7 +18,7 @@ from dagy_queue.producer.publisher import Publisher, default_publisher
 from dagy_queue.producer.results import DagLaunchResult, RunStatusReport
 from dagy_queue.producer.run import RunHandle
 from dagy_queue.producer.status import find_status
-from dagy_queue.producer.ways import Asked, launched, refused
+from dagy_queue.producer.ways import Asked, failed, launched
 from dagy_queue.requests import RunRequest
 from dagy_queue.settings import Settings
 
@@ -39,7 +39,7 @@ class QueuedLaunches:
         try:
             self._publish(requests, options)
         except DagyQueueError as exc:
-            results = {run_id: refused(run_id, r.label, exc, r) for run_id, r in requests.items()}
+            results = {run_id: failed(run_id, r, exc) for run_id, r in requests.items()}
         else:
             deadline = time.monotonic() + self.publisher.settings.launch.submit_timeout
             results = {
@@ -79,7 +79,7 @@ class QueuedLaunches:
         try:
             return launched(run_id, request, self._wait_for_task(run_id, deadline))
         except DagyQueueError as exc:
-            return refused(run_id, request.label, exc, request)
+            return failed(run_id, request, exc)
 
     def _wait_for_task(self, run_id: str, deadline: float) -> str:
         """Wait until ECS has taken a run's task and return its ARN. Raises RunFailed, RunCancelled, ResultTimeout."""

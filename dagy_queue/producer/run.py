@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from celery.result import AsyncResult
+
+from dagy_queue.errors import ResultTimeout
 from dagy_queue.ledger import Cancelled, Phase, RunEntry, RunStatus
 from dagy_queue.outcomes import Kind, Outcome
 from dagy_queue.producer.publisher import Publisher, default_publisher
@@ -30,17 +33,18 @@ class RunHandle:
     def get(self, timeout: float | None = None) -> Any:
         """Wait for the run and return its result; ``timeout`` in seconds, None waits for as long as it takes.
 
-        Raises RunFailed, RunCancelled, ResultTimeout, RedisUnavailable.
+        Raises RunFailed, RunCancelled, ResultTimeout, RedisUnavailable, or RunNotFound if after ``timeout`` the ledger
+        knows no such run.
         """
-        return wait_for(self.result, f"run {self.run_id}", timeout, self._publisher.settings.redis.url)
+        try:
+            return wait_for(self.result, f"run {self.run_id}", timeout, self._publisher.settings.redis.url)
+        except ResultTimeout:
+            self.entry()
+            raise
 
     def status(self) -> RunStatus:
         """Return the public status. Raises RunNotFound, RedisUnavailable."""
-        entry = self.entry()
-        if entry.phase in (Phase.STOPPED, Phase.QUEUED):
-            # Celery stores the result a moment before the ledger hears of it.
-            return STATUS_OF_STATE.get(self.result.state, entry.status)
-        return entry.status
+        return status_of(self.entry(), self.result)
 
     def entry(self) -> RunEntry:
         """Return all that the ledger knows: phase, attempt, task ARN, times. Raises RunNotFound, RedisUnavailable."""
@@ -66,3 +70,10 @@ class RunHandle:
 
     def __repr__(self) -> str:
         return f"RunHandle({self.run_id!r})"
+
+
+def status_of(entry: RunEntry, result: AsyncResult) -> RunStatus:
+    """Return the public status of a run: Celery stores its result a moment before the ledger hears of it."""
+    if entry.phase in (Phase.STOPPED, Phase.QUEUED):
+        return STATUS_OF_STATE.get(result.state, entry.status)
+    return entry.status

@@ -10,6 +10,7 @@ from dagy_queue.errors import AwsRefused, RunNotFound
 from dagy_queue.ledger import RunEntry, RunStatus
 from dagy_queue.producer.publisher import Publisher
 from dagy_queue.producer.results import RunStatusReport
+from dagy_queue.producer.run import status_of
 
 if TYPE_CHECKING:
     from dagy_queue.records.runs import RunRecord
@@ -23,7 +24,8 @@ def find_status(publisher: Publisher, run_id: str) -> RunStatusReport | None:
     A program without AWS credentials has no records to read: there the ledger alone counts.
     """
     try:
-        return report_of_entry(publisher.runs.get(run_id))
+        entry = publisher.runs.get(run_id)
+        return report_of_entry(entry, status_of(entry, publisher.app.AsyncResult(run_id)))
     except RunNotFound:
         pass
     from dagy_queue.records.runs import find_run
@@ -36,13 +38,13 @@ def find_status(publisher: Publisher, run_id: str) -> RunStatusReport | None:
         raise
 
 
-def report_of_entry(entry: RunEntry) -> RunStatusReport:
+def report_of_entry(entry: RunEntry, status: RunStatus) -> RunStatusReport:
     """Return what the ledger knows of a run."""
     return RunStatusReport(
         run_id=entry.run_id,
         org_id=entry.org_id,
         flow_name=entry.flow_name,
-        status=entry.status.value,
+        status=status.value,
         phase=entry.phase.value,
         attempt=entry.attempt,
         correlation_id=entry.correlation_id,
@@ -52,7 +54,7 @@ def report_of_entry(entry: RunEntry) -> RunStatusReport:
         created_at=_text(entry.created_at),
         started_at=_text(entry.started_at),
         completed_at=_text(entry.ended_at),
-        error_message=_error(entry.status, entry.completion),
+        error_message=_error(status, entry.completion),
     )
 
 

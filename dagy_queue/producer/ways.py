@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from dagy_queue.errors import DagyQueueError
 from dagy_queue.producer.celery_options import CeleryOptions
 from dagy_queue.producer.results import DagLaunchResult, RunStatusReport
-from dagy_queue.requests import RunRequest
+from dagy_queue.requests import LaunchRequest, RunRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +38,31 @@ def launched(run_id: str, request: RunRequest, task_arn: str | None = None) -> D
     return DagLaunchResult(
         success=True,
         run_id=run_id,
-        flow_name=getattr(request, "flow_name", request.label),
+        flow_name=flow_name_of(request),
         task_arn=task_arn,
         correlation_id=request.correlation_id or run_id,
         metadata=request.metadata,
     )
 
 
-def refused(run_id: str, flow_name: str, error: DagyQueueError, request: RunRequest | None = None) -> DagLaunchResult:
-    """Return the result of a launch that failed."""
+def failed(run_id: str, request: RunRequest, error: DagyQueueError) -> DagLaunchResult:
+    """Return the result of a launch whose request was right, and which failed."""
+    result = refused(run_id, flow_name_of(request), error, correlation_id=request.correlation_id or run_id)
+    return replace(result, metadata=request.metadata)
+
+
+def refused(run_id: str, flow_name: str, error: DagyQueueError, *, correlation_id: str = "") -> DagLaunchResult:
+    """Return the result of a launch that was refused."""
     return DagLaunchResult(
         success=False,
         run_id=run_id,
         flow_name=flow_name,
-        correlation_id=(request.correlation_id or run_id) if request else "",
+        correlation_id=correlation_id,
         error_message=str(error),
-        metadata=request.metadata if request else {},
         error=error,
     )
+
+
+def flow_name_of(request: RunRequest) -> str:
+    """Return the flow's name, or what a container is known by."""
+    return request.flow_name if isinstance(request, LaunchRequest) else request.label

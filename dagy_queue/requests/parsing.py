@@ -26,14 +26,38 @@ _Request = TypeVar("_Request", bound=RunRequest)
 _FIELDS = LaunchRequest.model_fields.keys() | ContainerRequest.model_fields.keys()
 _SHOWN_LEVELS = 4
 
-_JUDGED_TOGETHER = {"memory": "size"}
-"""Fields whose validator judges two fields, and what people call the two."""
-
 _HIDDEN = frozenset({"secrets_env", "extra_env_vars"})
 """Fields whose values may be secrets, above all where they are wrong."""
 
 _HIDDEN_INSIDE = _HIDDEN | {"environment", "secrets"}
 """Parts of overrides and task definitions of which the same is true."""
+
+_ELSEWHERE = {
+    "cluster_arn": "the field is cluster",
+    "env": "the field is extra_env_vars",
+    "env_vars": "the field is extra_env_vars",
+    "environment_variables": "the field is extra_env_vars",
+    "fail_fast": "it is a policy of fan_out",
+    "max_fail_count": "the field is max_retries; fan_out takes max_fail_count as well",
+    "max_parallel": "it is a policy of fan_out",
+    "polling_interval": "events end runs, nothing polls",
+    "retries": "the field is max_retries",
+    "task_count": "it is an argument of fan_out",
+    "tolerate": "it is a policy of fan_out",
+}
+"""Names that people know from elsewhere, and what they are here."""
+
+_OWN_WORDS = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "dict_type": "names and their values, as in {'A': 'b'}",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "int_type": "a whole number",
+    "string_type": "a text",
+    "tuple_type": "a list, as in ['a', 'b']",
+}
+"""What pydantic's kinds of errors mean, for callers."""
 
 _SECRETIVE = re.compile("secret|passw|token|key|credential|auth|env", re.IGNORECASE)
 """Names of fields that do not exist, behind which a secret may stand: often only the name is misspelt."""
@@ -73,9 +97,27 @@ def problems_of(error: ValidationError) -> list[Problem]:
 
 
 def nearest(name: str) -> str:
-    """Return a hint at the field that a misspelt name may mean; '' if there is none near."""
+    """Return a hint at what a name may mean that is no field of its request; '' if nothing is near."""
+    if name in _ELSEWHERE:
+        return f"; {_ELSEWHERE[name]}"
+    if name in _FIELDS:
+        kind = "a container" if name in ContainerRequest.model_fields else "a flow"
+        return f" of this kind of run: {name} is {kind}'s, flow_name makes a run a flow's"
     found = get_close_matches(name, _FIELDS, n=1)
     return f"; did you mean {found[0]}?" if found else ""
+
+
+def level_problems(level: Any, where: str) -> list[Problem]:
+    """Return what no request could take of a level: a profile, an environment's defaults, a launcher's own."""
+    if not isinstance(level, Mapping):
+        return [Problem(where, _shown(level), "fields of a request and their values")]
+    unknown = {str(name): value for name, value in level.items() if name not in _FIELDS}
+    return [
+        Problem(
+            f"{where}.{name}", "(hidden)" if _SECRETIVE.search(name) else _shown(v), f"no such field{nearest(name)}"
+        )
+        for name, v in unknown.items()
+    ]
 
 
 def _validated(model: type[_Request], values: Mapping[str, Any], problems: Sequence[Problem] = ()) -> _Request:
@@ -100,9 +142,10 @@ def _problem(item: Any) -> Problem:
         return Problem(name, "(hidden)" if _SECRETIVE.search(name) else _shown(value), f"no such field{hint}")
     if path[0] in _HIDDEN or _HIDDEN_INSIDE & set(path[1:]):
         value = "(hidden)"
-    if item["type"] == "allowed":
-        name = _JUDGED_TOGETHER.get(path[0], name) if len(path) == 1 else name
-    return Problem(name, "..." if path == ["request"] else _shown(value), item["msg"])
+    if item["type"] == "size":
+        return Problem("size", item["ctx"]["size"], item["msg"])
+    allowed = _OWN_WORDS.get(item["type"], item["msg"])
+    return Problem(name, "..." if path == ["request"] else _shown(value), allowed)
 
 
 def _shown(value: Any, depth: int = 0) -> Any:

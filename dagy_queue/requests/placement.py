@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from dagy_queue.requests.capacity import CapacityProvider, check_strategy
 from dagy_queue.requests.definitions import check_template, registrable
 from dagy_queue.requests.overrides import ContainerOverride, check_overrides, check_run_task_kwargs
-from dagy_queue.requests.refusals import allowed
+from dagy_queue.requests.refusals import allowed, wrong_size
 from dagy_queue.requests.run_task_rules import MAX_SECURITY_GROUPS, MAX_SUBNETS
-from dagy_queue.requests.sizes import MAX_EPHEMERAL_GIB, MIN_EPHEMERAL_GIB, size_problem
+from dagy_queue.requests.sizes import MAX_EPHEMERAL_GIB, MIN_EPHEMERAL_GIB, partners, size_problem
 from dagy_queue.requests.tags import check_tags
 from dagy_queue.requests.workloads import WORKLOADS
 
@@ -181,7 +181,7 @@ class PlacementFields(BaseModel):
             return memory  # that is a problem of its own
         cpu = info.data["cpu"]
         if (cpu is None) != (memory is None):
-            raise allowed("give cpu and memory together, or neither")
+            raise wrong_size(f"cpu {cpu}, memory {memory}", f"give both or neither{partners(cpu, memory)}")
         if cpu is None or memory is None:
             return memory
         if _is_on_instances(info):
@@ -191,7 +191,7 @@ class PlacementFields(BaseModel):
         if not problem and cpu >= _NEEDS_1_4 and _is_on_old_platform(info):
             problem = "platform_version 1.4.0 or LATEST: older ones have no such size"
         if problem:
-            raise allowed(f"cpu {cpu} with memory {memory}: {problem}")
+            raise wrong_size(f"cpu {cpu}, memory {memory}", f"cpu {cpu} with memory {memory}: {problem}")
         return memory
 
 

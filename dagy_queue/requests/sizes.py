@@ -38,6 +38,14 @@ def size_problem(cpu: int, memory: int) -> str | None:
     return advice if fitting is None else f"{advice}, or cpu {fitting}"
 
 
+def partners(cpu: int | None, memory: int | None) -> str:
+    """Say what goes with one half of a pair that Fargate has; '' if it has no such half."""
+    if cpu in MEMORY_OF_CPU:
+        return f": with cpu {cpu} goes memory {_range(MEMORY_OF_CPU[cpu])}"
+    fitting = [cpu for cpu, memories in MEMORY_OF_CPU.items() if memory in memories]
+    return f": with memory {memory} goes cpu {' or '.join(map(str, fitting))}" if fitting else ""
+
+
 def size_text_problem(cpu: str, memory: str) -> str:
     """Say what is wrong with a pair as ECS's API has it, "1024" or "1 vCPU", "2048" or "2 GB"; '' if nothing is.
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from dagy_queue.settings.names import FLAT_NAMES, PREFIX, did_you_mean, nearest, variable
+from dagy_queue.settings.names import CONFIG_VARIABLE, FLAT_NAMES, PREFIX, did_you_mean, nearest, variable
 from dagy_queue.settings.sections import NAMED_SETS, SECTIONS, Settings
+
+_OURS = ("DAGY_ECS_", "DAGY_QUEUE_")
+"""Variables that can only be settings: others that start with DAGY_ are the SDK's, or a container's own."""
 
 
 class Path(NamedTuple):
@@ -73,7 +77,18 @@ def flat_level(environ: Mapping[str, str]) -> Level:
     for name, path in reversed(FLAT_NAMES.items()):
         if text := environ.get(name):
             level.add(Path(*path.split(".")), text, f"env {name}")
+    level.problems.extend(
+        f"{name}: no such setting; {_like_a_flat_name(name)}"
+        for name in sorted(environ)
+        if name.startswith(_OURS) and not name.startswith(PREFIX) and name not in (*FLAT_NAMES, CONFIG_VARIABLE)
+    )
     return level
+
+
+def _like_a_flat_name(name: str) -> str:
+    known = [*FLAT_NAMES, CONFIG_VARIABLE]
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}, and {PREFIX}<SECTION>__<KEY>"
 
 
 def sectioned_level(environ: Mapping[str, str]) -> Level:

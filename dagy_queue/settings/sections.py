@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from dagy_queue.requests.capacity import CapacityProvider, check_strategy
 from dagy_queue.requests.durations import Seconds
 from dagy_queue.requests.overrides import check_run_task_kwargs
+from dagy_queue.requests.parsing import level_problems
 from dagy_queue.requests.refusals import allowed
 from dagy_queue.requests.sizes import size_problem
 from dagy_queue.requests.tags import check_tags
@@ -229,6 +230,14 @@ class Settings(Section):
     environments: dict[str, dict[str, Any]] = Field(
         {}, description="defaults by environment: request fields by the environment's name"
     )
+
+    @field_validator("profiles", "environments")
+    @classmethod
+    def _check_levels(cls, value: dict[str, dict[str, Any]], info: ValidationInfo) -> dict[str, dict[str, Any]]:
+        problems = [p for name, level in value.items() for p in level_problems(level, f"{info.field_name}.{name}")]
+        if problems:
+            raise allowed("; ".join(map(str, problems)))
+        return value
 
 
 SECTIONS: dict[str, type[Section]] = {

@@ -80,7 +80,8 @@ class Member:
             return outcome.exit_code
         try:
             if self._traces_uri and outcome.error:
-                write_traceback(self._storage, outcome.error.traceback, self._traces_uri)
+                text = outcome.error.traceback or f"{outcome.error.type}: {outcome.error.message}\n"
+                write_traceback(self._storage, text, self._traces_uri)
             if self._report_uri:
                 write_report(self._storage, self._run_report(outcome), outcome, self._report_uri)
         except StorageError as exc:
