@@ -6,6 +6,7 @@ The baseline is a PING for each decision on the same connection: what a round tr
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from dagy_queue import load_settings
 from dagy_queue.ids import new_id, shard_id
@@ -41,19 +42,28 @@ def run() -> Iterator[Figure]:
         for most in (32, 1):
             connection.client.flushdb()
             _fill(connection)
-            ledger = AdmissionLedger(connection)
-            with measured() as watch:
-                granted = 0
-                while granted < RUNS:
-                    granted += len(ledger.lease(most, 60, LIMITS).grants)
-            name = f"runs granted, {most} a call, {ORGS} orgs, all limits set"
-            yield Figure(name, f"{RUNS / watch.seconds:,.0f}/s", "5,000/s")
+            yield from _grant_all(connection, most)
+        ledger = AdmissionLedger(connection)
         with measured() as refused:
             for _ in range(RUNS // 4):
                 ledger.lease(32, 60, LIMITS)
         yield Figure("calls that find nothing to grant", f"{RUNS // 4 / refused.seconds:,.0f}/s")
     finally:
         server.stop()
+
+
+def _grant_all(connection: RedisConnection, most: int) -> Iterator[Figure]:
+    """Grant every run, so many a call; Redis says how much of that time was its own."""
+    ledger, granted = AdmissionLedger(connection), 0
+    ledger.lease(0, 60, LIMITS)
+    connection.client.config_resetstat()
+    with measured() as watch:
+        while granted < RUNS:
+            granted += len(ledger.lease(most, 60, LIMITS).grants)
+    stats: Any = connection.client.info("commandstats")
+    inside = stats["cmdstat_evalsha"]["usec"] / 1_000_000
+    name = f"runs granted, {most} a call, {ORGS} orgs, all limits set"
+    yield Figure(name, f"{RUNS / watch.seconds:,.0f}/s; the script alone {RUNS / inside:,.0f}/s", "5,000/s")
 
 
 def _fill(connection: RedisConnection) -> None:

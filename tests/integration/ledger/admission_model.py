@@ -55,6 +55,9 @@ class Run:
     cancelled: bool = False
     late: bool = False
     resumed: int = 0
+    leader: Run | None = None
+    """Whose container it shares."""
+    crew: list[Run] = field(default_factory=list)
 
     @property
     def cluster(self) -> str:
@@ -71,6 +74,17 @@ class Run:
     def turn(self) -> tuple[int, int, str]:
         """Its place in its lane."""
         return self.priority, self.order, self.run_id
+
+    @property
+    def live_crew(self) -> list[Run]:
+        """Those that share its container."""
+        return [run for run in self.crew if run.leader is self and run.phase in WAITING | IN_FLIGHT]
+
+    def go_to(self, phase: Phase) -> None:
+        """Change the phase, and that of those who share the container."""
+        self.phase = phase
+        for run in self.live_crew:
+            run.phase = phase
 
     def start_clock(self) -> None:
         """Its timeout begins with its first task, and ends once."""
@@ -98,7 +112,7 @@ class Model:
         batch = run.batch
         if batch is not None and batch.window is not None and not run.inside:
             if len(batch.inside) >= batch.window:
-                run.place = "window"
+                run.place, run.order = "window", -1 if front else run.shard
                 return
             run.inside = True
         self._sequence += 1
@@ -115,19 +129,31 @@ class Model:
         """Let shards through a window."""
         if batch is None or batch.window is None:
             return
-        waiting = sorted((run for run in batch.shards if run.place == "window"), key=lambda run: run.shard)
+        waiting = sorted(
+            (run for run in batch.shards if run.place == "window"), key=lambda run: (run.order, run.run_id)
+        )
         for run in waiting[: batch.window - len(batch.inside)]:
             self.enter(run)
 
     def stop(self, run: Run) -> None:
-        """End a run's attempt."""
-        run.phase = Phase.STOPPED
-        run.resumed += 1
-        self.leave(run)
+        """End a run's attempt, and that of those who share its container."""
+        for each in [run, *run.live_crew]:
+            each.phase = Phase.STOPPED
+            each.resumed += 1
+            self.leave(each)
+
+    def drop(self, run: Run) -> None:
+        """Cancel a run that waits; another one leads its crew."""
+        crew, run.crew, run.leader = run.live_crew, [], None
+        for number, each in enumerate(crew):
+            each.leader, each.crew = (crew[0], []) if number else (None, crew[1:])
+        if crew:
+            self.enter(crew[0], front=True)
+        self.stop(run)
 
     def expire_lease(self, run: Run) -> None:
         """What becomes of a run whose dispatcher died."""
-        run.phase = Phase.HELD
+        run.go_to(Phase.HELD)
         self.enter(run, front=True)
 
     def end_delay(self, run: Run) -> None:
@@ -145,7 +171,7 @@ class Model:
 
     def in_flight(self) -> Iterator[Run]:
         """Yield the runs that have a slot."""
-        return (run for run in self.runs.values() if run.phase in IN_FLIGHT)
+        return (run for run in self.runs.values() if run.phase in IN_FLIGHT and run.leader is None)
 
     def slots(self, cluster: str) -> Counter[str]:
         """Return the slots in use, as the ledger names them."""
@@ -201,7 +227,10 @@ class Model:
             self._check_turn(run, set(could))
             for name, _ in self.buckets(run):
                 self.taken[name] += 1
-            run.phase, run.place = Phase.SUBMITTING, ""
+            crew = [(member.attempt_id.run_id, member.attempt_id.attempt, member.shard) for member in grant.crew]
+            assert crew == [(other.run_id, other.attempt, other.shard) for other in run.live_crew]
+            run.go_to(Phase.SUBMITTING)
+            run.place = ""
         assert number <= most
         assert number == most or not self.grantable(), "somebody could have been granted"
 

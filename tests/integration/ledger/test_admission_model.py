@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -103,13 +104,19 @@ class Admission(RuleBasedStateMachine):
         self.model.runs[run_id] = run
         self.model.enter(run)
 
-    @rule(place=places, shards=st.integers(1, 6), window=st.none() | st.integers(1, 3), split=st.integers(0, 6))
-    def fan_out(self, place: Place, shards: int, window: int | None, split: int) -> None:
+    @rule(
+        place=places,
+        shards=st.integers(1, 6),
+        window=st.none() | st.integers(1, 3),
+        split=st.integers(0, 6),
+        per_run=st.integers(1, 3),
+    )
+    def fan_out(self, place: Place, shards: int, window: int | None, split: int, per_run: int) -> None:
         batch = Batch(new_id(), window)
         about = {"request": "{}", "callback_id": "c", "correlation": "c", "org": place.org, "ender": "end"}
         fan_out = Continuation(FAN_OUT, batch.batch_id)
         self.batch_ledger.publish(batch.batch_id, fan_out, deltas=[{}] * shards, fields=about)
-        self.batch_ledger.prepare(batch.batch_id, Continuation(RESUMED, "{}"), place, window=window)
+        self.batch_ledger.prepare(batch.batch_id, Continuation(RESUMED, "{}"), place, window=window, per_run=per_run)
         ids = [shard_id(batch.batch_id, n) for n in range(shards)]
         self.model.batches.append(batch)
         for first, part in ((0, ids[:split]), (split, ids[split:]), (0, ids[:1])):
@@ -121,9 +128,14 @@ class Admission(RuleBasedStateMachine):
                 for n, i in enumerate(part)
                 if i not in self.model.runs
             ]
-            for run in new:
+            batch.shards += new
+            for number, run in enumerate(new):
                 self.model.runs[run.run_id] = run
-                batch.shards.append(run)
+                if number % per_run:
+                    run.leader = new[number - number % per_run]
+                else:
+                    run.crew = new[number + 1 : number + per_run]
+            for run in new[::per_run]:
                 self.model.enter(run)
 
     @rule(most=st.integers(1, 8), who=st.integers(0, 2))
@@ -134,7 +146,7 @@ class Admission(RuleBasedStateMachine):
         must_stop = {run.arn for run in self.model.runs.values() if run.must_stop}
         assert {task.task_arn for task in granted.unwanted} <= must_stop
         lacks_tokens = [r for r in self.model.heads().values() if self.model.fits(r) and not self.model.has_tokens(r)]
-        leased = any(run.phase is Phase.SUBMITTING or run.place == "delayed" for run in self.model.runs.values())
+        leased = any({"leases", "delayed"} & {*self.places_of(run)} for run in self.model.runs.values())
         if leased or (lacks_tokens and not granted.more):
             assert granted.next_due is not None, "nobody will come back for what waits"
 
@@ -148,7 +160,7 @@ class Admission(RuleBasedStateMachine):
             for order, run in enumerate(chosen):
                 client.zadd(self.key(name), {run.run_id: order}, xx=True)
         self.ledgers[0].lease(0, LONG, self.model.limits, ENDED)
-        for run in (run for run in chosen if run.phase is Phase.SUBMITTING):
+        for run in (run for run in chosen if run.phase is Phase.SUBMITTING and run.leader is None):
             self.model.expire_lease(run)
         for run in (run for run in chosen if run.place == "delayed"):
             self.model.end_delay(run)
@@ -165,7 +177,18 @@ class Admission(RuleBasedStateMachine):
     @rule(pick=picks)
     def launched(self, pick: int) -> None:
         """A dispatcher notes its task, perhaps long after its lease has ended."""
-        attempt_id = self.attempts[pick % len(self.attempts)]
+        self.note_launch(self.attempts[pick % len(self.attempts)])
+
+    @rule(pick=picks)
+    def come_back(self, pick: int) -> None:
+        """A run is launched, ends, is tried again and waits: what only shows in later attempts is seen sooner."""
+        run = self.some(pick, lambda run: run.phase is Phase.SUBMITTING and run.leader is None)
+        if run is not None:
+            self.note_launch(AttemptId(run.run_id, run.attempt))
+            self.end_attempt(run)
+            self.try_again(run)
+
+    def note_launch(self, attempt_id: AttemptId) -> None:
         run = self.model.runs[attempt_id.run_id]
         arn = run.arn
         noted = self.ledgers[0].launched(attempt_id, arn)
@@ -176,7 +199,8 @@ class Admission(RuleBasedStateMachine):
         run.start_clock()
         run.has_task = True
         if run.phase in (Phase.SUBMITTING, Phase.HELD):
-            run.phase, run.place = Phase.SUBMITTED, ""
+            run.go_to(Phase.SUBMITTED)
+            run.place = ""
 
     @precondition(lambda self: self.attempts)
     @rule(pick=picks, new_attempt=st.booleans(), throttled=st.booleans(), again=st.booleans())
@@ -207,7 +231,8 @@ class Admission(RuleBasedStateMachine):
             self.end(run)
             return
         assert released is Released.HELD
-        run.phase, run.place = Phase.HELD, "delayed"
+        run.go_to(Phase.HELD)
+        run.place = "delayed"
         run.attempt += new_attempt
 
     def now(self) -> int:
@@ -238,27 +263,34 @@ class Admission(RuleBasedStateMachine):
         run.start_clock()
         run.version, run.has_task, run.place = version, True, ""
         unseen = run.phase in (Phase.SUBMITTING, Phase.HELD)
-        run.phase = phase or (Phase.SUBMITTED if unseen else run.phase)
+        run.go_to(phase or (Phase.SUBMITTED if unseen else run.phase))
 
     @rule(pick=picks)
     def complete(self, pick: int) -> None:
         run = self.some(pick, lambda run: run.phase in IN_FLIGHT)
         if run is not None:
-            attempt_id = AttemptId(run.run_id, run.attempt)
-            answers = [self.run_ledger.complete(attempt_id, ENDED, run.arn) for _ in range(2)]
-            assert answers == [Applied.RESUMED, Applied.STALE]
-            run.has_task = True
-            self.model.stop(run)
+            self.end_attempt(run)
+
+    def end_attempt(self, run: Run) -> None:
+        attempt_id = AttemptId(run.run_id, run.attempt)
+        answers = [self.run_ledger.complete(attempt_id, ENDED, run.arn) for _ in range(2)]
+        assert answers == [Applied.RESUMED, Applied.STALE]
+        run.has_task = True
+        self.model.stop(run)
 
     @rule(pick=picks)
     def retry(self, pick: int) -> None:
         run = self.some(pick, lambda run: run.phase is Phase.STOPPED)
         if run is not None:
-            answer = self.run_ledger.retry(AttemptId(run.run_id, run.attempt), LONG)
-            assert answer == (None if run.cancelled else run.attempt + 1)
-        if run is not None and not run.cancelled:
+            self.try_again(run)
+
+    def try_again(self, run: Run) -> None:
+        answer = self.run_ledger.retry(AttemptId(run.run_id, run.attempt), LONG)
+        assert answer == (None if run.cancelled else run.attempt + 1)
+        if not run.cancelled:
             run.phase, run.place, run.has_task, run.version = Phase.RETRYING, "delayed", False, 0
             run.attempt, run.retries = run.attempt + 1, run.retries + 1
+            run.leader, run.crew = None, []
 
     @rule(pick=picks, waiting_only=st.booleans())
     def cancel(self, pick: int, waiting_only: bool) -> None:
@@ -273,7 +305,7 @@ class Admission(RuleBasedStateMachine):
         elif run.phase in WAITING:
             assert found is Cancelled.DROPPED
             run.cancelled = True
-            self.model.stop(run)
+            self.model.drop(run)
         elif waiting_only:
             assert found is Cancelled.RUNNING
         else:
@@ -312,7 +344,7 @@ class Admission(RuleBasedStateMachine):
     def places_of(run: Run) -> list[str]:
         """Where a run must be found, and nowhere else."""
         found = [run.place] if run.place else []
-        found += ["leases"] if run.phase is Phase.SUBMITTING else []
+        found += ["leases"] if run.phase is Phase.SUBMITTING and run.leader is None else []
         found += ["stops"] if run.must_stop else []
         return found + (["deadlines"] if run.has_clock else [])
 
@@ -356,6 +388,7 @@ def _of_batches(batches: list[Batch], answers: Any) -> dict[str, Any]:
     return {"windows": windows, "counts": counts}
 
 
+@pytest.mark.timeout(600)  # a failure is made as small as can be, and that takes its time
 def test_admission_does_what_the_model_says(connection: RedisConnection) -> None:
     others = [RedisConnection(connection.settings) for _ in range(2)]
 
