@@ -10,6 +10,8 @@ from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
+from dagy_queue.aws.errors import mapped
+from dagy_queue.errors import AwsRefused
 from dagy_queue.settings import AwsSettings
 
 if TYPE_CHECKING:
@@ -66,5 +68,9 @@ class AwsClients:
             max_pool_connections=self._max_connections,
         )
         # A session of our own: boto3's default session is not safe to build clients from in several threads.
-        session = boto3.session.Session(region_name=self._settings.region)
-        return session.client(service, config=config)  # type: ignore[call-overload]
+        with mapped(f"{service}:client"):
+            try:
+                session = boto3.session.Session(region_name=self._settings.region)
+                return session.client(service, config=config)  # type: ignore[call-overload]
+            except ValueError as exc:
+                raise AwsRefused(f"{service}: no client can be made: {exc}; check AWS_ENDPOINT_URL") from exc

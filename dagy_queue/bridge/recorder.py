@@ -113,8 +113,8 @@ class Recorder:
                 put_run(record)
             except Exception as exc:
                 refused += 1
-                # If it takes none of them, the table is wrong, not what they hold.
-                if refused == len(records) or not _is_fault_of_an_item(exc):
+                # If it takes none of them, the table is wrong, not what they hold; but for their size.
+                if not _is_fault_of_an_item(exc) or (refused == len(records) and not _is_too_large(exc)):
                     raise
                 log.warning("run_not_recorded", run_id=record.run_id, error=str(exc))
 
@@ -167,3 +167,7 @@ def _explained(error: Exception, settings: RecordsSettings) -> str:
             "and are recorded once it is there"
         )
     return str(error)
+
+
+def _is_too_large(error: Exception) -> bool:
+    return "item size" in str(error).lower()

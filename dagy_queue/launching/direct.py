@@ -16,7 +16,7 @@ import structlog
 from dagy.contract import ContractError
 from dagy_queue.aws.clients import AwsClients
 from dagy_queue.aws.errors import mapped
-from dagy_queue.errors import AwsRefused, DagyQueueError
+from dagy_queue.errors import AwsRefused, DagyQueueError, Problem, RequestInvalid
 from dagy_queue.ids import AttemptId
 from dagy_queue.launching.calls import definition_is_gone, place_of_task, run_task
 from dagy_queue.launching.definition_cache import NoCache
@@ -24,6 +24,7 @@ from dagy_queue.launching.direct_records import record_of, updated_from_report, 
 from dagy_queue.launching.planner import Plan, Planner
 from dagy_queue.launching.refusals import Refusal, backoff, refusal_of
 from dagy_queue.launching.storage import ObjectStore, report_uri
+from dagy_queue.records.models import bind_models
 from dagy_queue.records.runs import RunRecord, find_run, put_run
 from dagy_queue.requests import ContainerRequest, LaunchRequest
 from dagy_queue.settings import Settings
@@ -48,13 +49,17 @@ class DirectLauncher:
         self._settings = settings
         self._aws = AwsClients(settings.aws)
         self._planner = Planner(settings, self._aws, NoCache())
+        bind_models(settings)
         self._sleep = sleep
 
-    def launch(self, run_id: str, request: LaunchRequest | ContainerRequest) -> Launched:
+    def launch(self, run_id: str, request: LaunchRequest | ContainerRequest, *, own_id: bool = False) -> Launched:
         """Launch a run now. Throttles and a lack of capacity are waited out for ``launch.submit_timeout`` seconds.
 
-        The same ``run_id`` launches once. Raises RequestInvalid, FlowNotFound and its like, or an AwsError.
+        With ``own_id``, the caller's own ``run_id`` launches once. Raises RequestInvalid, FlowNotFound and its like, or
+        an AwsError.
         """
+        if own_id and (known := self._launched_before(run_id, request.org_id)):
+            return known
         deadline = time.monotonic() + self._settings.launch.submit_timeout
         attempt_id, refusals = AttemptId(run_id, 1), 0
         while True:
@@ -73,6 +78,15 @@ class DirectLauncher:
             else:
                 self._record(record_of(attempt_id, launched.task_arn, request))
                 return launched
+
+    def _launched_before(self, run_id: str, org_id: str) -> Launched | None:
+        """Return the task of a run that the caller's own id names already: ECS forgets its token some time."""
+        record = find_run(run_id)
+        if record is not None and record.org_id != org_id:
+            raise RequestInvalid([Problem("run_id", run_id, "an id that no other run has")])
+        if record is None or not record.task_arn:
+            return None
+        return Launched(AttemptId(run_id, record.attempt), record.task_arn)
 
     def find(self, run_id: str) -> RunRecord | None:
         """Return a run's record, brought up to date from ECS while the run goes on. Raises an AwsError."""

@@ -151,6 +151,9 @@ class Planner:
         cpu, memory = request.size or (definition.cpu, definition.memory)
         last = placement.kwargs.get("overrides") or {}
         self._limits.check(units(last.get("cpu")) or cpu, units(last.get("memory")) or memory)
+        listed = [o.model_dump() for o in request.container_overrides] + list(last.get("containerOverrides") or ())
+        for container in listed:  # a task without a size of its own is as large as its containers
+            self._limits.check(container.get("cpu"), container.get("memory"))
 
     def _usual_overrides(
         self, request: LaunchRequest | ContainerRequest, facts: Mapping[str, Any]
@@ -221,7 +224,8 @@ def _with_defaults(
     if not deployment.defaults:
         return request
     own = request.model_dump(mode="json", exclude_defaults=True)
-    return read_request(overlay(_filled(deployment.defaults, request, facts), own) | {"kind": request.kind})
+    known = {name: value for name, value in deployment.defaults.items() if name in type(request).model_fields}
+    return read_request(overlay(_filled(known, request, facts), own) | {"kind": request.kind})
 
 
 def _filled(

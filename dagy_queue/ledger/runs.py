@@ -140,14 +140,17 @@ class RunLedger:
         list_key = message.list_key if push else ""
         return bool(self.connection.run("publish", run_id, list_key, message.message, *_flat(about)))
 
-    def publish_all(self, publications: Sequence[Publication]) -> None:
-        """Enter and send several runs, in few round trips; one that the ledger has already is left as it is."""
+    def publish_all(self, publications: Sequence[Publication]) -> list[str]:
+        """Enter and send several runs, in few round trips; return those that it has already, left as they are."""
+        known: list[str] = []
         for first in range(0, len(publications), _PUBLISHED_AT_ONCE):
             calls = [
                 ("publish", (p.run_id, p.message.list_key, p.message.message, *_flat(p.about)))
                 for p in publications[first : first + _PUBLISHED_AT_ONCE]
             ]
-            self.connection.run_many(calls)
+            answers = self.connection.run_many(calls)
+            known += [args[0] for (_, args), is_new in zip(calls, answers, strict=True) if not is_new]
+        return known
 
     def park(
         self,

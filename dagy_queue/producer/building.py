@@ -65,8 +65,8 @@ class RequestBuilder:
 
     def _profile(self, own: Mapping[str, Any]) -> Mapping[str, Any]:
         name = own.get("profile")
-        if not name:
-            return {}
+        if not name or not isinstance(name, str):
+            return {}  # what is no text is refused with the request
         if name not in self.profiles:
             known = (
                 ", ".join(self.profiles) or "there are none; give DagLauncher(profiles=...) or [profiles] in the file"
@@ -75,7 +75,7 @@ class RequestBuilder:
         return self.profiles[name]
 
     def _environment(self, name: str) -> Mapping[str, Any]:
-        if not name or not self.environments:
+        if not name or not self.environments or not isinstance(name, str):
             return {}
         if name not in self.environments:
             known = ", ".join(self.environments)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from celery import current_app
+from celery.canvas import Signature
 
 from dagy_queue.errors import Problem, RequestInvalid
 from dagy_queue.messaging.routing import settle_all
+from dagy_queue.requests.json_values import json_problems
 
 _PROTOCOL = frozenset(
     {
@@ -39,6 +42,11 @@ _PROTOCOL = frozenset(
 """Headers of Celery's message protocol 2."""
 
 
+def _is_link(value: Any) -> bool:
+    links = value if isinstance(value, list | tuple) else [value]
+    return all(isinstance(link, Signature) for link in links)
+
+
 @dataclass(frozen=True, kw_only=True)
 class CeleryOptions:
     """Celery's own options of a launch: the same meaning as in ``apply_async``."""
@@ -50,7 +58,9 @@ class CeleryOptions:
     headers: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the options that are set."""
+        """Return the options that are set. Raises RequestInvalid for what Celery could not send or call."""
+        if wrong := list(self._problems()):
+            raise RequestInvalid(wrong)
         if reserved := sorted(name for name in self.headers if name in _PROTOCOL or name.startswith("dagy_")):
             raise RequestInvalid(
                 [Problem("headers", name, "a name that neither Celery nor dagy_ uses") for name in reserved]
@@ -64,3 +74,15 @@ class CeleryOptions:
             "headers": dict(self.headers),
         }
         return {name: value for name, value in options.items() if value}
+
+    def _problems(self) -> Iterator[Problem]:
+        for name in ("link", "link_error"):
+            value = getattr(self, name)
+            if value is not None and not _is_link(value):
+                yield Problem(name, value, "the signature of a task, or a list of them")
+        if self.expires is not None and not isinstance(self.expires, int | float | datetime):
+            yield Problem("expires", self.expires, "seconds, or a datetime")
+        if isinstance(self.headers, Mapping):
+            yield from json_problems(dict(self.headers), "headers")
+        else:
+            yield Problem("headers", self.headers, "names and their values, as in {'A': 'b'}")

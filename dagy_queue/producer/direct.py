@@ -57,9 +57,9 @@ class DirectLaunches:
         if asked.request is None:
             return asked.refused  # type: ignore[return-value]
         try:
-            if options is not None:
+            if options:
                 raise RequestInvalid([Problem("options", "...", "nothing in direct mode: there is no Celery task")])
-            task = self._launcher.launch(asked.run_id, _for(asked.run_id, asked.request))
+            task = self._launcher.launch(asked.run_id, _for(asked.run_id, asked.request), own_id=asked.own_id)
         except DagyQueueError as exc:
             return failed(asked.run_id, asked.request, exc)
         return launched(asked.run_id, asked.request, task.task_arn)

@@ -125,8 +125,8 @@ class DagLauncher:
 
         None if there is no such run, or (with ``org_id``) if it is another org's. Raises RedisUnavailable, AwsError.
         """
-        found = self._way.status(run_id) if is_run_id(run_id) else None
-        return found if found and org_id in ("", found["org_id"]) else None
+        found = self._way.status(run_id) if is_run_id(str(run_id)) else None
+        return found if found and (not org_id or org_id == found["org_id"]) else None
 
     def _check_queue(self) -> None:
         if self._way is not self._queue:
@@ -142,7 +142,8 @@ class DagLauncher:
         """Build a request; what is wrong with it stays with it."""
         own_id = new_id() if run_id is None else run_id
         try:
-            return Asked(_checked_id(own_id), self.builder.build(request, fields, shared or {}))
+            checked = self.builder.build(request, fields, shared or {})
+            return Asked(_checked_id(own_id), checked, own_id=run_id is not None)
         except DagyQueueError as exc:
             own = dict(request) if isinstance(request, Mapping) else {}
             said = {**(shared or {}), **own, **fields}
@@ -190,7 +191,7 @@ def launch_container(
 def _builder(config: Settings, options: LauncherOptions) -> RequestBuilder:
     if unknown := sorted(options.keys() - LauncherOptions.__annotations__.keys()):
         allowed = f"one of {', '.join(LauncherOptions.__annotations__)}"
-        raise RequestInvalid([Problem(name, options.get(name), allowed) for name in unknown], "launcher")
+        raise RequestInvalid([Problem(name, "(hidden)", allowed) for name in unknown], "launcher")
     if options.get("mode") not in (None, "queue", "direct"):
         raise RequestInvalid([Problem("mode", options.get("mode"), "queue or direct")], "launcher")
     defaults: dict[str, Any] = {
@@ -216,6 +217,6 @@ def _checked_wait(wait: Any) -> bool:
 def _checked_id(run_id: str | None) -> str:
     if run_id is None:
         return new_id()
-    if not is_run_id(run_id):
+    if not isinstance(run_id, str) or not is_run_id(run_id):
         raise RequestInvalid([Problem("run_id", run_id, "1 to 56 letters, digits, '-' and '_'")])
     return run_id

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from dagy_queue.errors import DagyQueueError, ResultTimeout, RunCancelled, RunFailed
+from dagy_queue.errors import DagyQueueError, Problem, RequestInvalid, ResultTimeout, RunCancelled, RunFailed
 from dagy_queue.ledger import Phase, RunEntry
 from dagy_queue.ledger.runs import Publication
 from dagy_queue.messaging.names import LAUNCH_QUEUE, LAUNCH_TASK
@@ -64,7 +64,10 @@ class QueuedLaunches:
 
     def _publish(self, requests: dict[str, RunRequest], options: CeleryOptions | None) -> None:
         given = (options or CeleryOptions()).as_dict()
-        self.publisher.runs.publish_all([self._publication(i, r, given) for i, r in requests.items()])
+        known = self.publisher.runs.publish_all([self._publication(i, r, given) for i, r in requests.items()])
+        for run_id in known:
+            if self.publisher.runs.get(run_id).org_id != requests[run_id].org_id:
+                raise RequestInvalid([Problem("run_id", run_id, "an id that no other run has")])
 
     def _publication(self, run_id: str, request: RunRequest, options: dict[str, Any]) -> Publication:
         publisher, values = self.publisher, to_json(request)

@@ -19,6 +19,8 @@ class Asked:
     run_id: str
     request: RunRequest | None
     refused: DagLaunchResult | None = None
+    own_id: bool = False
+    """Whether the caller gave the run its id."""
 
 
 class Way(Protocol):

@@ -25,7 +25,20 @@ SHARED = "*"
 """The owner of deployments that all orgs share; no org can have this name."""
 
 _OF_THE_RUN = frozenset(
-    {"kind", "org_id", "flow_name", "flow_version", "environment", "deployment_name", "correlation_id", "parameters"}
+    {
+        "correlation_id",
+        "deployment_name",
+        "environment",
+        "flow_name",
+        "flow_version",
+        "kind",
+        "metadata",
+        "org_id",
+        "parameters",
+        "profile",
+        "trigger_source",
+        "triggered_by",
+    }
 )
 """Fields that say which run it is: a deployment cannot give them."""
 

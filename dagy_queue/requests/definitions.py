@@ -13,6 +13,7 @@ from typing import Any
 
 from dagy_queue.errors import Problem, RequestInvalid
 from dagy_queue.requests.api_shapes import shape_problems
+from dagy_queue.requests.environment import is_reserved
 from dagy_queue.requests.refusals import allowed
 from dagy_queue.requests.sizes import MAX_EPHEMERAL_GIB, MIN_EPHEMERAL_GIB, size_text_problem, units_of
 
@@ -50,7 +51,7 @@ def check_template(document: Mapping[str, Any]) -> None:
         raise allowed("a complete task definition: containerDefinitions is missing or empty")
     if problems := shape_problems(document, "RegisterTaskDefinition"):
         raise allowed("; ".join(problems))
-    found = [*_definition_problems(document), *_container_problems(containers)]
+    found = [*_definition_problems(document), *_container_problems(containers), *_reserved_variables(containers)]
     if "FARGATE" in (document.get("requiresCompatibilities") or ()):
         found += _fargate_problems(document)
     if found:
@@ -77,6 +78,14 @@ def _definition_problems(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"family: {_NAME_RULE}"
     if storage and not MIN_EPHEMERAL_GIB <= storage["sizeInGiB"] <= MAX_EPHEMERAL_GIB:
         yield f"ephemeralStorage: {MIN_EPHEMERAL_GIB} to {MAX_EPHEMERAL_GIB} GiB"
+
+
+def _reserved_variables(containers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for container in containers:
+        variables = [*(container.get("environment") or ()), *(container.get("secrets") or ())]
+        names = [str(variable.get("name")) for variable in variables]
+        if ours := sorted({name for name in names if is_reserved(name)}):
+            yield f"containerDefinitions.{container.get('name')}: {', '.join(ours)}: names of variables that are ours"
 
 
 def _container_problems(containers: Sequence[Mapping[str, Any]]) -> Iterator[str]:

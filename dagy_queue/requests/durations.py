@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 _SECONDS_OF = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
@@ -36,5 +36,5 @@ def _read(value: Any) -> Any:
         raise PydanticCustomError("allowed", "{allowed}", {"allowed": RULE}) from None
 
 
-Seconds = Annotated[float, BeforeValidator(_read)]
+Seconds = Annotated[float, BeforeValidator(_read), Field(allow_inf_nan=False)]
 """A field in seconds that takes durations as well."""

@@ -27,9 +27,14 @@ _ARN_RULE = (
 )
 
 
+def is_reserved(name: str) -> bool:
+    """Tell whether a variable is ours to set."""
+    return name.startswith("DAGY_") or name in _RESERVED
+
+
 def environment_problem(name: str) -> str:
     """Return what is wrong with the name of a variable that a caller sets; '' if nothing is."""
-    if name.startswith("DAGY_") or name in _RESERVED:
+    if is_reserved(name):
         return f"{name} is reserved: names that start with DAGY_, and TASK_NAME and TASK_NUM, are ours"
     if not _NAME.fullmatch(name):
         return f"{name!r}: letters, digits and underscores, not starting with a digit"

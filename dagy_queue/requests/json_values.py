@@ -9,6 +9,8 @@ from typing import Any
 from dagy_queue.errors import Problem
 
 MAX_DEPTH = 64
+_MAX_BITS = 4096
+"""Python itself reads no number of more than 4,300 digits."""
 """Levels of lists and objects that a value may have."""
 
 
@@ -16,11 +18,10 @@ def json_problems(value: Any, path: str, inside: tuple[int, ...] = ()) -> Iterat
     """Yield each place in ``value`` that JSON cannot carry unchanged. ``inside`` holds the ids of its parents."""
     if isinstance(value, str):
         yield from _text_problems(value, path)
-    elif value is None or isinstance(value, bool | int):
+    elif isinstance(value, int | float):
+        yield from _number_problems(value, path)
+    elif value is None:
         return
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            yield Problem(path, value, "JSON has no NaN or infinity; use null or a string")
     elif not isinstance(value, dict | list | tuple):
         kind = type(value).__name__
         yield Problem(path, value, f"{kind} is not JSON; use null, true/false, numbers, strings, lists and objects")
@@ -33,6 +34,14 @@ def json_problems(value: Any, path: str, inside: tuple[int, ...] = ()) -> Iterat
     else:
         for index, item in enumerate(value):
             yield from json_problems(item, f"{path}[{index}]", (*inside, id(value)))
+
+
+def _number_problems(value: float, path: str) -> Iterator[Problem]:
+    if isinstance(value, int):
+        if value.bit_length() > _MAX_BITS:
+            yield Problem(path, "...", f"a whole number of at most {_MAX_BITS} bits; use a string")
+    elif not math.isfinite(value):
+        yield Problem(path, value, "JSON has no NaN or infinity; use null or a string")
 
 
 def _object_problems(value: dict[Any, Any], path: str, inside: tuple[int, ...]) -> Iterator[Problem]:

@@ -23,7 +23,7 @@ MAX_OWN_OVERRIDES = 6144
 """Characters of JSON that a request's variables, commands and overrides may take: RunTask takes 8,192 for all, and the
 rest is for what we add (ECS API reference, RunTask, overrides). A flow's parameters don't count: they go by S3."""
 
-_CORRELATION = re.compile(r"[\x21-\x7e]{1,200}?(:[0-9]{1,9})*")
+_CORRELATION = re.compile(r"[A-Za-z0-9_.:/=+@#,-]{1,200}?(:[0-9]{1,9})*")
 """A caller's 200 characters, and the numbers that fan-outs append."""
 _PROFILE = re.compile(r"(?=.{1,256}$)[A-Za-z0-9](?:[A-Za-z0-9_:/@-]|\.(?!\.))*", re.DOTALL)
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/#@+-]{0,254}")
@@ -37,8 +37,8 @@ class RunRequest(PlacementFields):
     environment: str = Field("", description="develop, staging, production or a name of yours")
     profile: str = Field("", description="execution profile: a name for a set of fields, such as etl_pipeline:quick")
     deployment_name: str = Field("", description="named deployment: its dependency packages and defaults")
-    trigger_source: str = Field("", description="what caused the run, for the audit trail")
-    triggered_by: str = Field("", description="who caused the run, for the audit trail")
+    trigger_source: str = Field("", max_length=256, description="what caused the run, for the audit trail")
+    triggered_by: str = Field("", max_length=2048, description="who caused the run, for the audit trail")
     extra_env_vars: Annotated[dict[str, str], BeforeValidator(as_variables)] = Field(
         default_factory=dict, description="environment of the container"
     )
@@ -72,7 +72,7 @@ class RunRequest(PlacementFields):
     @classmethod
     def _check_correlation(cls, value: str) -> str:
         if value and not _CORRELATION.fullmatch(value):
-            raise allowed("1 to 200 printable ASCII characters without spaces")
+            raise allowed("1 to 200 letters, digits and _ . : / = + @ # , -: it is handed to commands, too")
         return value
 
     @field_validator("profile")

@@ -59,6 +59,11 @@ _OWN_WORDS = {
 }
 """What pydantic's kinds of errors mean, for callers."""
 
+_DOCUMENTS = frozenset({"container_overrides", "run_task_kwargs", "task_definition_template"})
+"""Fields that hold documents: anything in the wrong place there may be a variable's value."""
+
+_HARMLESS = frozenset({"name", "command", "cpu", "memory", "memory_reservation", "memoryReservation"})
+
 _SECRETIVE = re.compile("secret|passw|token|key|credential|auth|env", re.IGNORECASE)
 """Names of fields that do not exist, behind which a secret may stand: often only the name is misspelt."""
 
@@ -110,14 +115,15 @@ def nearest(name: str) -> str:
 def level_problems(level: Any, where: str) -> list[Problem]:
     """Return what no request could take of a level: a profile, an environment's defaults, a launcher's own."""
     if not isinstance(level, Mapping):
-        return [Problem(where, _shown(level), "fields of a request and their values")]
-    unknown = {str(name): value for name, value in level.items() if name not in _FIELDS}
-    return [
-        Problem(
-            f"{where}.{name}", "(hidden)" if _SECRETIVE.search(name) else _shown(v), f"no such field{nearest(name)}"
-        )
-        for name, v in unknown.items()
+        return [Problem(where, "(hidden)", "fields of a request and their values")]
+    problems = [
+        Problem(f"{where}.{name}", "(hidden)", f"no such field{nearest(str(name))}")
+        for name in level
+        if name not in _FIELDS
     ]
+    if "profile" in level:
+        problems.append(Problem(f"{where}.profile", level["profile"], "nothing: levels do not name one another"))
+    return problems
 
 
 def _validated(model: type[_Request], values: Mapping[str, Any], problems: Sequence[Problem] = ()) -> _Request:
@@ -139,8 +145,10 @@ def _problem(item: Any) -> Problem:
         return Problem(name, None, "required")
     if item["type"] == "extra_forbidden":
         hint = nearest(path[0]) if len(path) == 1 else ""
-        return Problem(name, "(hidden)" if _SECRETIVE.search(name) else _shown(value), f"no such field{hint}")
-    if path[0] in _HIDDEN or _HIDDEN_INSIDE & set(path[1:]):
+        hidden = len(path) > 1 or _SECRETIVE.search(name)
+        return Problem(name, "(hidden)" if hidden else _shown(value), f"no such field{hint}")
+    in_document = path[0] in _DOCUMENTS and not (isinstance(value, int | float) or path[-1] in _HARMLESS)
+    if path[0] in _HIDDEN or _HIDDEN_INSIDE & set(path[1:]) or in_document:
         value = "(hidden)"
     if item["type"] == "size":
         return Problem("size", item["ctx"]["size"], item["msg"])

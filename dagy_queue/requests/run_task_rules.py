@@ -36,6 +36,8 @@ def run_task_problems(value: Mapping[str, Any], launch_type: str | None = None) 
 
 def _capacity_problems(value: Mapping[str, Any]) -> Iterator[str]:
     strategy = value.get("capacityProviderStrategy") or ()
+    if value.get("capacityProviderStrategy") is not None and not strategy:
+        yield "capacityProviderStrategy: at least one provider, or leave it out"
     if value.get("launchType") and strategy:
         yield "launchType or capacityProviderStrategy, not both"
     try:

@@ -9,9 +9,20 @@ from dagy_queue.ids import shard_correlation
 from dagy_queue.requests.overlay import overlay
 
 OF_THE_BATCH = frozenset(
-    {"org_id", "cluster", "region", "launch_type", "capacity_provider_strategy", "priority", "deployment_name"}
+    {
+        "capacity_provider_strategy",
+        "cluster",
+        "deployment_name",
+        "environment",
+        "launch_type",
+        "org_id",
+        "priority",
+        "profile",
+        "region",
+        "timeout",
+    }
 )
-"""Fields that all shards of a batch share: they decide where a run waits for its launch."""
+"""Fields that all shards of a batch share: they count before a shard is looked at by itself."""
 
 
 def shard_request(base: Mapping[str, Any], delta: Mapping[str, Any], shard: int) -> dict[str, Any]:

@@ -6,17 +6,28 @@ import re
 from typing import Any
 
 HIDDEN = "***"
-_IN_AUTHORITY = re.compile(r"(://[^:/?#@]*):.*@")
+_IN_AUTHORITY = re.compile(r"(://)[^/?#]*@")
 """Up to the last @: a password may hold one that nobody encoded."""
-_IN_PARAMETERS = re.compile(r"(?<=[?&]password=)[^&;]*")
+_IN_PARAMETERS = re.compile(r"(?<=[?&]password=)[^&;]*", re.IGNORECASE)
+_VARIABLES = frozenset({"environment", "extra_env_vars", "secrets", "secrets_env"})
+"""Keys of documents behind which the variables of containers stand."""
 
 
 def without_secrets(value: Any) -> Any:
     """Return a value whose URLs, at any depth, show no password."""
     if isinstance(value, str):
-        return _IN_PARAMETERS.sub(HIDDEN, _IN_AUTHORITY.sub(rf"\1:{HIDDEN}@", value))
+        return _IN_PARAMETERS.sub(HIDDEN, _IN_AUTHORITY.sub(rf"\1{HIDDEN}@", value))
     if isinstance(value, dict):
-        return {key: without_secrets(item) for key, item in value.items()}
+        return {key: _variables(item) if key in _VARIABLES else without_secrets(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return type(value)(without_secrets(item) for item in value)
     return value
+
+
+def _variables(value: Any) -> Any:
+    """Return variables with their names alone; what is no set of variables is shown as any value is."""
+    if isinstance(value, dict):
+        return dict.fromkeys(value, HIDDEN)
+    if isinstance(value, list | tuple):
+        return [{**item, "value": HIDDEN} if isinstance(item, dict) and "value" in item else HIDDEN for item in value]
+    return without_secrets(value)

@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 
 from dagy_queue.requests.capacity import CapacityProvider, check_strategy
 from dagy_queue.requests.durations import Seconds
 from dagy_queue.requests.overrides import check_run_task_kwargs
-from dagy_queue.requests.parsing import level_problems
+from dagy_queue.requests.parsing import level_problems, problems_of
+from dagy_queue.requests.placement import PlacementFields
 from dagy_queue.requests.refusals import allowed
 from dagy_queue.requests.sizes import size_problem
 from dagy_queue.requests.tags import check_tags
@@ -48,6 +49,18 @@ class AwsSettings(Section):
     region: str = Field("us-east-1", description="AWS region")
     connect_timeout: Seconds = Field(5.0, gt=0, description="seconds to connect to an AWS endpoint")
     read_timeout: Seconds = Field(30.0, gt=0, description="seconds to wait for an AWS answer")
+
+
+T = TypeVar("T")
+
+
+def _as_a_request_has_it(name: str, value: T) -> T:
+    """Return the value of a setting that is also a field of every request. Raises what the field's rule says."""
+    try:
+        PlacementFields.model_validate({name: value})
+    except ValidationError as exc:
+        raise allowed("; ".join(problem.allowed for problem in problems_of(exc))) from None
+    return value
 
 
 class EcsSettings(Section):
@@ -99,6 +112,16 @@ class EcsSettings(Section):
         if problem := size_problem(cpu, memory):
             raise allowed(f"cpu {cpu} with memory {memory}: {problem}")
         return memory
+
+    @field_validator("container_overrides")
+    @classmethod
+    def _check_overrides(cls, value: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        return _as_a_request_has_it("container_overrides", value)
+
+    @field_validator("cluster", "container_name", "platform_version", "task_definition", "log_group")
+    @classmethod
+    def _check_names(cls, value: str, info: ValidationInfo) -> str:
+        return _as_a_request_has_it(str(info.field_name), value)
 
     @field_validator("capacity_provider_strategy")
     @classmethod

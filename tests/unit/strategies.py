@@ -24,7 +24,7 @@ def matching(pattern: str) -> st.SearchStrategy[str]:
 text = st.text(max_size=30)
 run_ids = matching(r"[A-Za-z0-9_-]{1,56}")
 names = matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-correlations = matching(r"[\x21-\x7e]{1,200}")
+correlations = matching(r"[A-Za-z0-9_.:/=+@#,-]{1,200}")
 attempt_ids = st.builds(AttemptId, run_ids, st.integers(1, 999_999))
 sizes = st.sampled_from([(cpu, memory) for cpu, choices in MEMORY_OF_CPU.items() for memory in choices])
 
