@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 HIDDEN = "***"
-_IN_AUTHORITY = re.compile(r"(://)[^/?#]*@")
+_IN_AUTHORITY = re.compile(r"(://[^:/?#@]*:).*@|(://)[^:/?#@]+@")
 """Up to the last @: a password may hold one that nobody encoded."""
 _IN_PARAMETERS = re.compile(r"(?<=[?&]password=)[^&;]*", re.IGNORECASE)
 _VARIABLES = frozenset({"environment", "extra_env_vars", "secrets", "secrets_env"})
@@ -16,7 +16,7 @@ _VARIABLES = frozenset({"environment", "extra_env_vars", "secrets", "secrets_env
 def without_secrets(value: Any) -> Any:
     """Return a value whose URLs, at any depth, show no password."""
     if isinstance(value, str):
-        return _IN_PARAMETERS.sub(HIDDEN, _IN_AUTHORITY.sub(rf"\1{HIDDEN}@", value))
+        return _IN_PARAMETERS.sub(HIDDEN, _IN_AUTHORITY.sub(lambda m: f"{m[1] or m[2]}{HIDDEN}@", value))
     if isinstance(value, dict):
         return {key: _variables(item) if key in _VARIABLES else without_secrets(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -64,6 +64,15 @@ def test_cancelling_the_batch_stops_the_container_and_keeps_what_was_done() -> N
     assert [shard.status for shard in batch.results(1)] == [RunStatus.CANCELLED, RunStatus.CANCELLED]
 
 
+def test_cancelling_one_shard_leaves_those_it_shares_a_container_with() -> None:
+    shards = [{"seconds": 1.5}, {"seconds": 0}, {"seconds": 0}]
+    batch = fan_out(flow_name="sleepy", org_id=ORG, shards=shards, shards_per_run=3, tolerate=1)
+    until_phase(batch.shard(0), Phase.RUNNING)
+    batch.shard(2).cancel()
+    batch.get(timeout=TIMEOUT)
+    assert [shard.status for shard in batch.results(0, 2)] == [RunStatus.SUCCEEDED, RunStatus.SUCCEEDED]
+
+
 def test_a_window_counts_containers(flows: LocalStack) -> None:
     flows.admin("reset")
     shards = [{"value": n} for n in range(12)]

@@ -1,7 +1,7 @@
 -- Ask for a run to end. ARGV: run id, reason, completion for a run that has no container yet, 1 to leave runs alone
 -- that have one or are getting one. Returns {what, task ARN}: 'unknown', 'finished', 'already', 'queued' (its first
 -- pass will end it), 'dropped' (it was waiting, it is resumed as cancelled), 'submitting' or 'stop' (a pump will stop its
--- task) or 'running' (left alone).
+-- task, once nobody wants it) or 'running' (left alone).
 local id, reason, completion, waiting_only = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1'
 local key = run_key(id)
 local found = redis.call('HMGET', key, 'phase', 'cancel', 'arn', 'leader')
@@ -18,9 +18,10 @@ if WAITING[phase] then
   stop(id, completion)
   return { 'dropped', '' }
 end
--- A shard that shares its leader's container goes on with it, and is told at the end.
-if found[3] and not found[4] then
-  owe_stop(id, now_ms())
-  return { 'stop', found[3] }
-end
-return { 'submitting', '' }
+-- A container that several shards share is stopped when all of them are cancelled; until then they go on, and each is
+-- told at the end.
+local leader = found[4] or id
+local arn = redis.call('HGET', run_key(leader), 'arn')
+if not arn then return { 'submitting', '' } end
+if nobody_wants(leader) then owe_stop(leader, now_ms()) end
+return { 'stop', arn }

@@ -73,6 +73,15 @@ local function crew_of(id, listed)
   return crew
 end
 
+-- Whether a leader and all of its crew are cancelled.
+local function nobody_wants(leader)
+  if not redis.call('HGET', run_key(leader), 'cancel') then return false end
+  for _, member in ipairs(crew_of(leader)) do
+    if not redis.call('HGET', run_key(member), 'cancel') then return false end
+  end
+  return true
+end
+
 local function enter_phase(id, phase, before, batch)
   redis.call('HSET', run_key(id), 'phase', phase, 'at', now_ms())
   count(batch, before, -1)

@@ -14,6 +14,6 @@ if found[1] == 'SUBMITTING' or found[1] == 'HELD' then
   set_phase(id, 'SUBMITTED')
 end
 start_clock(id)
-if found[3] or found[4] then owe_stop(id, now_ms()) end
+if found[4] or nobody_wants(id) then owe_stop(id, now_ms()) end
 note_success(id)
 return 'noted'

@@ -18,5 +18,5 @@ end
 if phase ~= '' then set_phase(id, phase) end
 if phase == 'RUNNING' then redis.call('HSETNX', key, 'started', now_ms()) end
 -- Cancelled or out of time before its task was known.
-if (found[5] or found[6]) and not found[4] then owe_stop(id, now_ms()) end
+if not found[4] and (found[6] or nobody_wants(id)) then owe_stop(id, now_ms()) end
 return 'applied'

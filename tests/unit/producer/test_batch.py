@@ -153,8 +153,14 @@ def test_containers_that_do_not_differ_can_be_fanned_out(publisher: Publisher) -
 
 
 def test_a_batch_of_nothing_is_over_at_once(publisher: Publisher) -> None:
-    assert fan_out(**FLOW, launcher=on(publisher)).progress() == BatchProgress(0, {})
+    assert fan_out(**FLOW, shards=[], launcher=on(publisher)).progress() == BatchProgress(0, {})
     assert BatchProgress(0, {}).is_over
+
+
+def test_a_fan_out_says_what_its_shards_are(publisher: Publisher, connection: RedisConnection) -> None:
+    with pytest.raises(RequestInvalid, match="shards, or a task_count"):
+        fan_out(**FLOW, launcher=on(publisher))
+    assert nothing_was_sent(connection)
 
 
 def test_a_redis_out_of_reach_is_an_error_of_ours() -> None:

@@ -25,7 +25,7 @@ def run(publisher: Publisher) -> RunHandle:
 
 def stopped(connection: RedisConnection) -> AttemptId:
     attempt_id = launched_run(connection, "run")
-    RunLedger(connection).complete(attempt_id, {"outcome": FAILED.to_dict()})
+    RunLedger(connection).complete(attempt_id, {"outcome": FAILED.to_dict(), "startedAt": "2026-01-01T00:00:20Z"})
     return attempt_id
 
 
@@ -38,6 +38,11 @@ def test_a_run_that_nobody_knows_is_not_found(run: RunHandle) -> None:
 def test_a_run_that_waits_is_queued(run: RunHandle, connection: RedisConnection) -> None:
     parked_run(connection, "run")
     assert (run.entry().phase, run.status(), run.outcome()) == (Phase.HELD, RunStatus.QUEUED, None)
+
+
+def test_a_run_whose_container_never_ran_was_never_running(run: RunHandle, connection: RedisConnection) -> None:
+    RunLedger(connection).complete(launched_run(connection, "run"), {"outcome": FAILED.to_dict()})
+    assert run.status() is RunStatus.QUEUED
 
 
 def test_a_run_whose_result_is_on_its_way_runs(run: RunHandle, connection: RedisConnection) -> None:

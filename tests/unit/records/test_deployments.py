@@ -66,8 +66,8 @@ def test_another_orgs_deployment_is_never_found() -> None:
 @with_tables
 def test_one_name_may_exist_once_per_environment() -> None:
     for environment in ("develop", "staging"):
-        deploy("main", environment=environment, defaults={"triggered_by": environment})
-    assert get_deployment("acme", "main", "staging").defaults == {"triggered_by": "staging"}
+        deploy("main", environment=environment, defaults={"log_group": environment})
+    assert get_deployment("acme", "main", "staging").defaults == {"log_group": "staging"}
     with pytest.raises(DeploymentNotFound, match="only in develop, staging"):
         get_deployment("acme", "main", "production")
     with pytest.raises(DeploymentNotFound, match="set the request's environment to one of develop, staging"):

@@ -65,7 +65,7 @@ def test_a_template_needs_no_family_and_no_fargate() -> None:
         ({"containerDefinitions": {"name": "a"}}, "containerDefinitions is missing or empty"),
         ({"containerDefinitions": ["a"]}, "Invalid type for parameter containerDefinitions[0]"),
         ({**TEMPLATE, "revison": 1}, 'Unknown parameter in input: "revison"'),
-        ({**TEMPLATE, "cpu": 1024}, "Invalid type for parameter cpu, value: 1024"),
+        ({**TEMPLATE, "cpu": 1024}, "Invalid type for parameter cpu, type"),
         ({**TEMPLATE, "networkMode": "vpc"}, "networkMode = 'vpc': one of "),
         ({**TEMPLATE, "requiresCompatibilities": ["LAMBDA"]}, "requiresCompatibilities[0] = 'LAMBDA': one of"),
         (with_worker(secrets=[{"name": "A"}]), "Missing required parameter in containerDefinitions[1].secrets[0]"),
@@ -86,13 +86,13 @@ def test_a_template_needs_no_family_and_no_fargate() -> None:
         ({**TEMPLATE, "memory": "16 GB"}, "cpu 1 vCPU with memory 16 GB: choose memory 2048-8192"),
         ({**TEMPLATE, "ephemeralStorage": {"sizeInGiB": 20}}, "ephemeralStorage: 21 to 200 GiB"),
         ({**TEMPLATE, "family": datetime.now(UTC)}, "datetime is not JSON"),
-        ({**TEMPLATE, 5: "x"}, "JSON object keys are strings"),
+        ({**TEMPLATE, 5: "x"}, "a text"),
     ],
 )
 def test_what_ecs_would_not_register_is_refused(document: dict[str, Any], what: str) -> None:
     # A key that is no string is pydantic's to refuse.
     if 5 in document:
-        with pytest.raises(RequestInvalid, match="string"):
+        with pytest.raises(RequestInvalid, match="a text"):
             parse_request({"org_id": "acme", "task_definition_template": document}, ContainerRequest)
         return
     assert what in said(document)

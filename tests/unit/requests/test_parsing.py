@@ -21,7 +21,7 @@ WRONG: dict[str, tuple[Any, str, str]] = {
     "environment": ("../x", "environment", "1 to 128 letters"),
     "deployment_name": ("../x", "deployment_name", "1 to 128 letters"),
     "profile": ("../x", "profile", "starting with a letter or digit, without '..'"),
-    "correlation_id": ("a b", "correlation_id", "1 to 200 printable ASCII characters without spaces"),
+    "correlation_id": ("a b", "correlation_id", "1 to 200 letters, digits and _ . : / = + @ # , -"),
     "parameters": ({"ratio": math.nan}, "parameters", "parameters.ratio = nan: JSON has no NaN"),
     "metadata": ({"by": {5: "x"}}, "metadata", "metadata.by key = 5: JSON object keys are strings"),
     "extra_env_vars": ({"DAGY_RUN_ID": "x", "A-B": "x"}, "extra_env_vars", "DAGY_RUN_ID is reserved"),
@@ -37,13 +37,15 @@ WRONG: dict[str, tuple[Any, str, str]] = {
     "tags": ({"aws:x": "y"}, "tags", "'aws:x': keys that start with aws: or dagy: are reserved"),
     "retry_delay": ("soon", "retry_delay", "a number of seconds, or a duration such as '30s'"),
     "priority": (10, "priority", "less than or equal to 9"),
-    "max_retries": ("many", "max_retries", "a valid integer"),
+    "max_retries": ("many", "max_retries", "a whole number"),
     "ephemeral_storage_gib": (20, "ephemeral_storage_gib", "21 to 200 GiB, or leave it out for 20"),
     "workload_profile": ("huge", "workload_profile", "one of small, medium, large, xlarge, heavy, max"),
     "task_definition_template": ({}, "task_definition_template", "containerDefinitions is missing or empty"),
     "parametres": ({"a": 1}, "parametres", "no such field; did you mean parameters?"),
 }
 """By field: a wrong value, the problem's name, and some of what it says is allowed."""
+HIDDEN = {"secrets_env", "extra_env_vars", "container_overrides", "run_task_kwargs", "task_definition_template"}
+"""Fields whose values are never shown."""
 SIZE = {"cpu": 1024, "memory": 16384}
 
 
@@ -66,12 +68,18 @@ def test_every_problem_is_told_at_once_with_its_field_its_value_and_what_is_allo
     assert str(error).startswith(f"the request has {len(WRONG) + 2} problems, nothing was sent:")
 
 
-@pytest.mark.parametrize("name", sorted(WRONG.keys() - {"secrets_env", "extra_env_vars", "container_overrides"}))
+@pytest.mark.parametrize("name", sorted(WRONG.keys() - HIDDEN))
 def test_a_problem_has_the_value_that_was_given(name: str) -> None:
     value, named, _ = WRONG[name]
     (problem,) = refusal(FLOW | {name: value}).problems
     assert problem.field == named
     assert str(problem.value) == str(value)  # as text: NaN equals nothing
+
+
+@pytest.mark.parametrize("name", sorted(HIDDEN))
+def test_what_may_hold_a_secret_is_not_shown(name: str) -> None:
+    (problem,) = refusal(FLOW | {name: WRONG[name][0]}).problems
+    assert problem.value == "(hidden)"
 
 
 @unhurried
