@@ -92,8 +92,9 @@ class Run:
 
     @property
     def must_stop(self) -> bool:
-        """Whether it has a task that must be stopped."""
-        return self.phase in IN_FLIGHT and self.has_task and (self.cancelled or self.late)
+        """Whether it has a task that must be stopped: it is out of time, or nobody in the container is wanted."""
+        nobody_wanted = self.cancelled and all(run.cancelled for run in self.live_crew)
+        return self.phase in IN_FLIGHT and self.has_task and (nobody_wanted or self.late)
 
 
 class Model:

@@ -309,7 +309,7 @@ class Admission(RuleBasedStateMachine):
         elif waiting_only:
             assert found is Cancelled.RUNNING
         else:
-            assert found is (Cancelled.STOP if run.has_task else Cancelled.SUBMITTING)
+            assert found is (Cancelled.STOP if (run.leader or run).has_task else Cancelled.SUBMITTING)
             run.cancelled = True
 
     @rule(pick=picks, status=st.sampled_from(list(FINAL)))
