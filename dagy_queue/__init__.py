@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         SettingsInvalid,
     )
     from dagy_queue.ledger import Phase, RunStatus
+    from dagy_queue.messaging.shard_results import ShardResults
     from dagy_queue.outcomes import Kind, Outcome
     from dagy_queue.producer import (
         BatchHandle,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         DagLaunchResult,
         RunHandle,
         RunStatusReport,
+        ShardResult,
         fan_out,
         launch,
         launch_container,
@@ -82,6 +84,8 @@ _HOME_OF = {
     "DagLauncher": "dagy_queue.producer",
     "DagLaunchResult": "dagy_queue.producer",
     "RunStatusReport": "dagy_queue.producer",
+    "ShardResult": "dagy_queue.producer",
+    "ShardResults": "dagy_queue.messaging.shard_results",
     "RunHandle": "dagy_queue.producer",
     "fan_out": "dagy_queue.producer",
     "launch": "dagy_queue.producer",
@@ -145,6 +149,8 @@ __all__ = [
     "RunStatusReport",
     "Settings",
     "SettingsInvalid",
+    "ShardResult",
+    "ShardResults",
     "__version__",
     "fan_out",
     "grid",

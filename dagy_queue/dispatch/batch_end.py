@@ -19,6 +19,7 @@ from dagy_queue.dispatch.services import Services
 from dagy_queue.ids import shard_id
 from dagy_queue.ledger import BatchRecord, Phase
 from dagy_queue.messaging.shard_results import ShardMeta, ShardResults, shard_metas
+from dagy_queue.messaging.states import revoked_results
 from dagy_queue.outcomes import Kind, Outcome
 
 log = structlog.get_logger(__name__)
@@ -32,11 +33,15 @@ class NotAllEntered(Exception):
 
 
 def end_batch(services: Services, batch_id: str) -> dict[str, Any]:
-    """Send a batch's callback, or fail it; return what was done."""
+    """Send a batch's callback, or fail it; return what was done. A batch that has ended is left alone."""
     batch = services.batches.get(batch_id)
     counts = services.batches.counts(batch_id)
-    failed = counts.get(Phase.FAILED, 0) + counts.get(Phase.CANCELLED, 0)
-    if batch.refused or failed > batch.policy.tolerated(batch.total):
+    cancelled = counts.get(Phase.CANCELLED, 0)
+    failed = counts.get(Phase.FAILED, 0) + cancelled
+    was_cancelled = bool(batch.cancel_reason and cancelled)  # unless all had ended before it took effect
+    if batch.is_ended:
+        pass
+    elif batch.refused or was_cancelled or failed > batch.policy.tolerated(batch.total):
         _fail(services, batch, failed)
     else:
         _succeed(services, batch)
@@ -50,8 +55,12 @@ def cancel_batch(services: Services, batch_id: str) -> int:
     outcome = Outcome(kind=Kind.CANCELLED, summary=batch.cancel_reason).to_dict()
     ids = iter([shard_id(batch_id, shard) for shard in range(batch.expanded)])
     cancelled = 0
+    same_redis = not services.settings.redis.result_url
+    result = revoked_results(services.app.backend, batch.cancel_reason, same_redis=same_redis)
     while part := list(islice(ids, _CANCELLED_AT_ONCE)):
-        cancelled += services.runs.cancel_all(part, batch.cancel_reason, {"outcome": outcome})
+        others = services.runs.drop_shards(part, batch.cancel_reason, {"outcome": outcome}, result)
+        cancelled += len(part) - len(others)
+        cancelled += services.runs.cancel_all(others, batch.cancel_reason, {"outcome": outcome})
     log.info("batch_cancelled", batch_id=batch_id, shards=cancelled, reason=batch.cancel_reason)
     if not batch.is_entered:
         raise NotAllEntered(batch_id)

@@ -158,7 +158,7 @@ def _result(
 def _report(
     services: Services, stopped: StoppedRun, request: LaunchRequest | ContainerRequest, outcome: Outcome
 ) -> RunReport | None:
-    if isinstance(request, ContainerRequest) or outcome.exit_code is None:
+    if isinstance(request, ContainerRequest) or (outcome.exit_code is None and not stopped.shared_container):
         return None
     uri = report_uri(services.settings.storage, request.org_id, stopped.attempt_id)
     if not uri:

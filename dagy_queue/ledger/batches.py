@@ -44,6 +44,8 @@ class BatchRecord:
     """The version of the manifest that was counted."""
     refused: str
     """Why the manifest cannot be run; '' if it can."""
+    is_ended: bool
+    """Whether its callback was sent, or failed."""
 
     @property
     def is_entered(self) -> bool:
@@ -192,6 +194,7 @@ class BatchLedger:
             manifest=Manifest.from_json(fields["manifest"]) if "manifest" in fields else None,
             manifest_tag=fields.get("manifest_tag", ""),
             refused=fields.get("refused", ""),
+            is_ended="ended" in fields,
         )
 
     def counts(self, batch_id: str) -> dict[Phase, int]:

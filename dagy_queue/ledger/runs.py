@@ -222,6 +222,17 @@ class RunLedger:
         answers = self.connection.run_many([("cancel", (run_id, reason, text, 0)) for run_id in run_ids])
         return sum(Cancelled(what) not in (Cancelled.UNKNOWN, Cancelled.FINISHED) for what, _ in answers)
 
+    def drop_shards(
+        self, run_ids: Sequence[str], reason: str, completion: Mapping[str, Any], result: CeleryState
+    ) -> list[str]:
+        """Cancel shards that wait, without a message for each, and store Celery's result; return those that don't wait.
+
+        ``result`` has a blank for the id, and the key of all results without it; without a key nothing is dropped.
+        """
+        ttl = self.connection.settings.finished_ttl
+        args = (reason, json.dumps(completion), ttl, result.key, result.value, result.seconds, *run_ids)
+        return [str(run_id) for run_id in self.connection.run("drop_shards", *args)]
+
     def get(self, run_id: str) -> RunEntry:
         """Return what is known of a run. Raises RunNotFound."""
         with self.connection.errors():

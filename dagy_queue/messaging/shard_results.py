@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 from celery import current_app, states
-from kombu.utils.json import loads, register_type
+from kombu.utils.json import register_type
 
 from dagy_queue.ids import shard_id
+from dagy_queue.outcomes import Kind, Outcome
 
 PAGE = 500
 _TYPE = "dagy_queue.ShardResults"
@@ -65,11 +66,13 @@ def metas_of(backend: Any, batch_id: str, shards: Sequence[int]) -> list[ShardMe
 def _meta(shard: int, run_id: str, text: bytes | str | None) -> ShardMeta:
     if text is None:
         return ShardMeta(shard, run_id, states.PENDING)
-    meta = loads(text)
+    meta = json.loads(text)  # not kombu's: a result may look like one of its typed values
     state, result, size = meta.get("status", states.PENDING), meta.get("result"), len(text)
     if state == states.SUCCESS:
         return ShardMeta(shard, run_id, state, value=result, size=size)
     error, outcome = _error_of(result)
+    if state == states.REVOKED:
+        outcome = outcome or Outcome(kind=Kind.CANCELLED, summary=error).to_dict()
     return ShardMeta(shard, run_id, state, error=error, outcome=outcome, size=size)
 
 

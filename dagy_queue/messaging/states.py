@@ -36,3 +36,21 @@ def mark_all_parked(backend: Any, run_ids: Sequence[str]) -> None:
     values = [blank.value.replace('"@"', f'"{run_id}"') for run_id in run_ids]
     keys = [backend.get_key_for_task(run_id) for run_id in run_ids]
     backend.client.register_script(_PARK_ALL)(keys=keys, args=[blank.seconds, *values])
+
+
+def revoked_results(backend: Any, reason: str, *, same_redis: bool) -> CeleryState:
+    """Return what Celery keeps of any revoked task: with a blank for its id, and the key without it.
+
+    The key is empty where results are in a Redis of their own, which the ledger's scripts cannot reach.
+    """
+    error = {"exc_type": "TaskRevokedError", "exc_message": [reason], "exc_module": "celery.exceptions"}
+    meta: dict[str, Any] = {
+        "status": "REVOKED",
+        "result": error,
+        "traceback": None,
+        "children": [],
+        "task_id": "@dagy:id@",
+    }
+    prefix = backend.get_key_for_task("x")[:-1]
+    key = prefix.decode() if isinstance(prefix, bytes) else str(prefix)
+    return CeleryState(key if same_redis else "", json.dumps(meta), int(backend.expires))

@@ -77,7 +77,16 @@ class BatchHandle:
         ``timeout`` in seconds. Raises celery's ChordError if more shards failed than the batch tolerates,
         ResultTimeout, RedisUnavailable.
         """
-        result = wait_for(self.result, f"batch {self.batch_id}", timeout, self._publisher.settings.redis.url)
+        try:
+            result = wait_for(self.result, f"batch {self.batch_id}", timeout, self._publisher.settings.redis.url)
+        except ResultTimeout as exc:
+            # Raises BatchNotFound for one that nobody will end.
+            if self.progress().is_over:
+                raise ResultTimeout(
+                    f"all shards of batch {self.batch_id} have ended, but its callback (task id {self.result.id}) has "
+                    f"no result after {timeout:g} seconds: does a worker listen to its queue, and know the task?"
+                ) from exc
+            raise
         if isinstance(result, ShardResults) and result.batch_id == self.batch_id:
             return [shard.as_result() for shard in self._metas(range(len(result)))]
         return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, Protocol
 
 from celery import current_app
@@ -22,7 +23,7 @@ from dagy_queue.producer.building import RequestBuilder, default_builder
 from dagy_queue.producer.canvas import to_json
 from dagy_queue.producer.publisher import Publisher, default_publisher
 from dagy_queue.producer.shard_files import spec_from
-from dagy_queue.requests import LaunchRequest, RunRequest
+from dagy_queue.requests import ContainerRequest, LaunchRequest, RunRequest
 from dagy_queue.requests.deltas import ShardSpec
 from dagy_queue.requests.parsing import problems_of
 from dagy_queue.requests.policies import BatchPolicy
@@ -72,6 +73,7 @@ def fan_out(
     task_count, max_fail_count = fields.pop("task_count", None), fields.pop("max_fail_count", None)
     if max_fail_count is not None:
         fields["max_retries"] = max_fail_count
+    _check_names(fields)
     checked = builder.build(request, fields)
     if policy.shards_per_run > 1 and not isinstance(checked, LaunchRequest):
         allowed = "1: only flows can be worked through one after the other in one container"
@@ -125,6 +127,19 @@ def publish_batch(
 
 def _derived(batch_id: str, what: str) -> str:
     return str(uuid.uuid5(uuid.UUID(batch_id), what))
+
+
+def _check_names(fields: Mapping[str, Any]) -> None:
+    """Raise RequestInvalid for a name that is most like one of fan_out's own."""
+    known = LaunchRequest.model_fields.keys() | ContainerRequest.model_fields.keys()
+    own = [*_POLICIES, "batch_id", "callback", "max_fail_count", "shards", "task_count"]
+    problems = [
+        Problem(name, "(hidden)", f"no such policy or field; did you mean {near[0]}?")
+        for name in fields.keys() - known
+        if (near := get_close_matches(name, [*own, *known], n=1, cutoff=0.7)) and near[0] in own
+    ]
+    if problems:
+        raise RequestInvalid(problems, "fan-out")
 
 
 def policy_of(fields: Mapping[str, Any]) -> BatchPolicy:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from fractions import Fraction
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -52,4 +53,4 @@ class BatchPolicy(BaseModel):
         """Return how many of ``total`` shards may fail. A percentage is rounded down."""
         if isinstance(self.tolerate, int):
             return self.tolerate
-        return math.floor(total * float(self.tolerate.rstrip("% ")) / 100)
+        return math.floor(total * Fraction(self.tolerate.rstrip("% ")) / 100)

@@ -9,7 +9,17 @@ import pytest
 from celery import Celery
 from celery.exceptions import ChordError
 
-from dagy_queue import BatchHandle, ContainerRequest, Phase, RequestInvalid, RunStatus, fan_out
+from dagy_queue import (
+    BatchHandle,
+    BatchNotFound,
+    ContainerRequest,
+    DagLauncher,
+    Phase,
+    RequestInvalid,
+    RunStatus,
+    fan_out,
+)
+from dagy_queue.ids import new_id
 from dagy_queue.local.stack import LocalStack
 from tests.integration.conftest import ORG, TIMEOUT, app_sig
 from tests.integration.waiting import eventually
@@ -87,6 +97,39 @@ def test_a_cancelled_batch_drops_what_waits_and_stops_what_runs() -> None:
     with pytest.raises(ChordError, match=r"5 of 6 shards failed \(not wanted\)"):
         batch.get(timeout=TIMEOUT)
     assert statuses(batch) == ["SUCCEEDED", *["CANCELLED"] * 5]
+
+
+def test_a_batch_cancelled_before_its_expansion_launches_nothing(flows: LocalStack) -> None:
+    url = flows.redis_url.removesuffix("/0") + "/3"
+    launcher = DagLauncher(flows.settings(redis={"url": url}))
+    flows.admin("reset")
+    batch = fan_out(STUB, [GOOD] * 50, launcher=launcher, tolerate="100%")
+    batch.cancel("not wanted")
+    flows.spawn("dispatcher", label="late", environment={"DAGY_REDIS_URL": url})
+    with pytest.raises(ChordError, match=r"50 of 50 shards failed \(not wanted\)"):
+        batch.get(timeout=TIMEOUT)
+    assert flows.admin("stats")["tasks_created"] == 0
+    flows.end("late")
+
+
+def test_a_cancelled_batch_fails_whatever_it_tolerates() -> None:
+    batch = fan_out(STUB, [GOOD, LONG], tolerate="100%")
+    eventually(lambda: batch.progress().done == 1, "one has ended")
+    batch.cancel()
+    with pytest.raises(ChordError, match="cancelled"):
+        batch.get(timeout=TIMEOUT)
+    assert [shard.outcome["kind"] for shard in batch.results(1) if shard.outcome] == ["cancelled"]
+
+
+def test_a_batch_that_nobody_knows_is_not_waited_for() -> None:
+    with pytest.raises(BatchNotFound):
+        BatchHandle(new_id()).get(timeout=1)
+
+
+@pytest.mark.parametrize("name", ["max_paralel", "tolerance", "failfast", "shard_per_run"])
+def test_a_misspelt_policy_is_recognised(name: str) -> None:
+    with pytest.raises(RequestInvalid, match=r"did you mean (max_parallel|tolerate|fail_fast|shards_per_run)"):
+        fan_out(STUB, [GOOD], **{name: 1})
 
 
 def test_a_batch_that_is_over_stays_as_it_is() -> None:

@@ -85,8 +85,13 @@ class _Attempt:
         try:
             with termination.armed():
                 flow = self._prepare()
-                for member in self._members:
-                    codes.append(member.perform(flow))
+            for member in self._members:
+                with termination.armed():
+                    outcome = member.execute(flow)
+                codes.append(member.conclude(outcome))
+                if outcome.exit_code == ExitCode.TERMINATED:
+                    codes += self._refuse(Outcome(exit_code=ExitCode.TERMINATED, error=outcome.error))
+                    break
         except WorkerError as exc:
             codes += self._refuse(Outcome(exit_code=exc.exit_code, error=refusal_report(exc)))
         except Terminated as exc:
@@ -116,8 +121,8 @@ class _Attempt:
 
     def _refuse(self, outcome: Outcome) -> list[int]:
         """Report an end that concerns every member that has not ended."""
-        open_members = [member for member in self._members if not member.is_over]
-        return [member.conclude(outcome) for member in open_members or [self._nobody]]
+        open_members = [member for member in self._members or [self._nobody] if not member.is_over]
+        return [member.conclude(outcome) for member in open_members]
 
 
 def _identity(environ: Mapping[str, str]) -> Identity:

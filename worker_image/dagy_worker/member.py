@@ -39,22 +39,22 @@ class Member:
         self.is_over = False
         """Whether its end was reported."""
 
-    def perform(self, flow: Flow) -> int:
-        """Execute the flow for this run and report it; return the exit code. Raises Terminated, unreported."""
+    def execute(self, flow: Flow) -> Outcome:
+        """Execute the flow for this run; return how it ended, for :meth:`conclude`. Raises Terminated."""
         spec = self._spec
         if spec is None:
             raise BadSpec("there is no run spec")
         self._started_at, self._started = now(), monotonic()
         self._log.identity = identity_of(spec)
         with environment_of(spec), parameters_exported(spec.parameters):
-            return self.conclude(self._executed(flow, spec))
+            return self._executed(flow, spec)
 
     def conclude(self, outcome: Outcome) -> int:
         """Report and log the end; return the exit code."""
-        self.is_over = True
         if self._spec is not None:
             self._log.identity = identity_of(self._spec)
         exit_code = self._report(outcome)
+        self.is_over = True
         self._log_end(outcome, exit_code)
         return exit_code
 
@@ -165,9 +165,8 @@ def _outcome(finished: FlowRun) -> Outcome:
             return Outcome(exit_code=ExitCode.OK, result=encode_result(finished.result), tasks=tasks)
         except ResultNotJson as exc:
             error = exc
-    if isinstance(error, Terminated):
-        raise error
-    return Outcome(exit_code=ExitCode.FLOW_FAILED, error=error_report(error, finished.failed_task), tasks=tasks)
+    code = ExitCode.TERMINATED if isinstance(error, Terminated) else ExitCode.FLOW_FAILED
+    return Outcome(exit_code=code, error=error_report(error, finished.failed_task), tasks=tasks)
 
 
 def _context(spec: RunSpec, parameters: Mapping[str, Any]) -> RunContext:

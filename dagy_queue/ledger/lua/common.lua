@@ -133,7 +133,8 @@ end
 -- Let the next shards of a batch out of its own queue, as far as its window allows.
 local function fill_window(batch)
   local key = batch_key(batch)
-  local window = redis.call('HMGET', key, 'window', 'inside')
+  local window = redis.call('HMGET', key, 'window', 'inside', 'cancel')
+  if window[3] then return end  -- its cancelling drops what waits
   for _ = 1, tonumber(window[1] or '0') - tonumber(window[2] or '0') do
     local popped = redis.call('ZPOPMIN', key .. ':waiting')
     if not popped[1] then return end

@@ -1,5 +1,6 @@
 -- Enter a chunk of a batch's shards, already parked. ARGV: batch id, index of the first, then id/delta pairs ('' = the
 -- batch's request as it is). Returns the number of shards entered so far: a chunk that was entered before changes nothing.
+local WORKLOAD_CPU = { small = 256, medium = 1024, large = 2048, xlarge = 4096, heavy = 8192, max = 16384 }
 local batch, first = ARGV[1], tonumber(ARGV[2])
 local key = batch_key(batch)
 local shared = redis.call('HMGET', key, 'expanded', 'pool', 'org', 'priority', 'window', 'per_run')
@@ -17,6 +18,11 @@ for i = 1, entered do
   if delta ~= '' then redis.call('HSET', run_key(id), 'delta', delta) end
   if string.find(delta, '"correlation_id"', 1, true) then
     redis.call('HSET', run_key(id), 'correlation', cjson.decode(delta).correlation_id)
+  end
+  if string.find(delta, '"cpu"', 1, true) or string.find(delta, '"workload_profile"', 1, true) then
+    local own = cjson.decode(delta)
+    local units = own.cpu or WORKLOAD_CPU[own.workload_profile or '']
+    if units then redis.call('HSET', run_key(id), 'cpu', units) end
   end
   local place = (i - 1) % per_run
   if place > 0 then

@@ -33,7 +33,7 @@ for _, id in ipairs(due(':delayed', 1000)) do
     resume(id)
   elseif WAITING[phase] then
     set_phase(id, 'HELD')
-    enter_lane(id, false)
+    enter_lane(id, phase == 'HELD')  -- refused before: it goes back to where it was, at the front
   end
 end
 
@@ -111,7 +111,8 @@ end
 
 local function room(key, field, limit, wanted)
   if not limit or limit == cjson.null then return true end
-  return tonumber(redis.call('HGET', key, field) or '0') + wanted <= limit
+  -- What is larger than the limit goes alone: it would wait for ever, and everything behind it.
+  return tonumber(redis.call('HGET', key, field) or '0') + math.min(wanted, limit) <= limit
 end
 
 local function cluster_has_room(pool)
@@ -146,7 +147,10 @@ end
 local function head_of(pool, org)
   while true do
     local id = redis.call('ZRANGE', lane_key(pool, org), 0, 0)[1]
-    if not id or redis.call('HGET', run_key(id), 'phase') == 'HELD' then return id end
+    if not id then return nil end
+    local run = redis.call('HMGET', run_key(id), 'phase', 'batch')
+    -- What belongs to a cancelled batch stays HELD until its cancelling gets to it.
+    if run[1] == 'HELD' and not (run[2] and redis.call('HEXISTS', batch_key(run[2]), 'cancel') == 1) then return id end
     redis.call('ZREM', lane_key(pool, org), id)
   end
 end
@@ -203,11 +207,13 @@ end
 
 local stops = {}
 for _, id in ipairs(due(':stops', 100)) do
-  local run = redis.call('HMGET', run_key(id), 'phase', 'arn', 'cancel')
+  local orphan = string.match(id, '^task:(.*)')
+  local run = orphan and { 'RUNNING', orphan, 'its run is over' }
+    or redis.call('HMGET', run_key(id), 'phase', 'arn', 'cancel')
   if not IN_FLIGHT[run[1] or ''] or not run[2] then
     redis.call('ZREM', P .. ':stops', id)
   elseif take({ bucket('stops:' .. string.match(run[2], '^[^:]*:[^:]*:[^:]*:([^:]*)'), limits.stops, 1) }) then
-    redis.call('ZADD', P .. ':stops', now + STOP_AGAIN_MS, id)
+    if orphan then redis.call('ZREM', P .. ':stops', id) else redis.call('ZADD', P .. ':stops', now + STOP_AGAIN_MS, id) end
     stops[#stops + 1] = { run[2], run[3] or 'its timeout is over' }
   else
     break

@@ -4,8 +4,10 @@ local id, attempt, version, phase, arn = ARGV[1], ARGV[2], tonumber(ARGV[3]), AR
 local key = run_key(id)
 local found = redis.call('HMGET', key, 'phase', 'attempt', 'version', 'arn', 'cancel', 'late')
 if not found[1] then return 'unknown' end
-if found[2] ~= attempt or not (IN_FLIGHT[found[1]] or found[1] == 'HELD') then return 'stale' end
-if found[4] and found[4] ~= arn then return 'stale' end
+-- A live task of a run that is over, or beyond this attempt, and never heard of it: its launch was not recorded.
+local beyond = found[2] ~= attempt or not (IN_FLIGHT[found[1]] or found[1] == 'HELD')
+if beyond and found[4] ~= arn and phase ~= '' then owe_stop('task:' .. arn, now_ms()) end
+if beyond or (found[4] and found[4] ~= arn) then return 'stale' end
 if found[3] and tonumber(found[3]) >= version then return 'stale' end
 redis.call('HSET', key, 'version', version, 'arn', arn)
 start_clock(id)

@@ -159,8 +159,9 @@ class Model:
 
     def end_delay(self, run: Run) -> None:
         """What becomes of a run whose delay is over."""
+        was_refused = run.phase is Phase.HELD
         run.phase = Phase.HELD
-        self.enter(run)
+        self.enter(run, front=was_refused)
 
     def end_time(self, run: Run) -> None:
         """What becomes of a run whose timeout is over."""
