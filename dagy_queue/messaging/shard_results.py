@@ -45,7 +45,8 @@ class ShardMeta:
         """Return what a callback gets of it: the value, or of a shard that failed a dict that says so."""
         if self.state == states.SUCCESS:
             return self.value
-        outcome = dict(self.outcome or {"summary": self.error})
+        gone = "" if self.is_over else "its result is not in the result backend: it expired or was evicted"
+        outcome = dict(self.outcome or Outcome(kind=Kind.LOST, summary=gone or self.error).to_dict())
         return {"failed": True, "shard": self.shard, "run_id": self.run_id, "outcome": outcome}
 
 

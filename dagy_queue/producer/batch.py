@@ -10,10 +10,11 @@ from typing import Any
 
 from celery import states
 from celery.canvas import Signature
+from celery.exceptions import ChordError
 
 from dagy_queue.errors import Problem, RequestInvalid, ResultTimeout
 from dagy_queue.ids import shard_correlation, shard_id
-from dagy_queue.ledger import Phase, RunStatus
+from dagy_queue.ledger import BatchRecord, Phase, RunStatus
 from dagy_queue.messaging.shard_results import PAGE, ShardMeta, ShardResults, metas_of, shard_metas
 from dagy_queue.producer.publisher import Publisher, default_publisher
 from dagy_queue.producer.run import STATUS_OF_STATE, RunHandle
@@ -93,12 +94,15 @@ class BatchHandle:
 
     def results(self, first: int = 0, count: int | None = None) -> Iterator[ShardResult]:
         """Yield the shards in order, as they are now, read a page at a time; ``count`` of them from ``first`` on."""
-        total = len(self)
+        total = self._runnable().total
         return map(_shard_result, self._metas(range(first, total if count is None else min(total, first + count))))
 
     def as_completed(self, timeout: float | None = None) -> Iterator[ShardResult]:
-        """Yield each shard when it has ended, in the order they do. Raises ResultTimeout after ``timeout`` seconds."""
-        batch, seen = self._publisher.batches.get(self.batch_id), 0
+        """Yield each shard when it has ended, in the order they do.
+
+        Raises ResultTimeout after ``timeout`` seconds, celery's ChordError if the batch's manifest cannot be run.
+        """
+        batch, seen = self._runnable(), 0
         deadline = None if timeout is None else time.monotonic() + timeout
         while seen < batch.total or not batch.is_counted:
             ended = self._publisher.batches.ended_shards(self.batch_id, seen, PAGE)
@@ -109,7 +113,14 @@ class BatchHandle:
                     left = f"{batch.total - seen} of {batch.total} shards" if batch.is_counted else "all shards"
                     raise ResultTimeout(f"{left} did not end within {timeout:g} seconds")
                 time.sleep(_WATCH_SECONDS)
-                batch = batch if batch.is_counted else self._publisher.batches.get(self.batch_id)
+                batch = self._runnable()
+
+    def _runnable(self) -> BatchRecord:
+        """Return the batch. Raises ChordError, as its end does, if its manifest cannot be run."""
+        batch = self._publisher.batches.get(self.batch_id)
+        if batch.refused:
+            raise ChordError(batch.refused)
+        return batch
 
     def cancel(self, reason: str = "cancelled") -> None:
         """Ask for the batch to end: waiting shards are dropped, running containers are stopped.

@@ -155,6 +155,13 @@ def test_a_manifest_that_is_not_there_fails_its_batch(put: Put) -> None:
             fan_out(STUB, manifest(uri)).get(timeout=TIMEOUT)
 
 
+def test_iterating_over_a_manifest_that_cannot_be_run_says_so(flows: LocalStack) -> None:
+    batch = fan_out(STUB, manifest(f"s3://{flows.environment['DAGY_ARTIFACT_BUCKET']}/nothing/here.jsonl"))
+    for iterate in (lambda: list(batch.as_completed(timeout=TIMEOUT)), lambda: list(batch.results())):
+        with pytest.raises(ChordError, match=r"here\.jsonl"):
+            iterate()
+
+
 def test_an_error_callback_hears_of_a_manifest_that_cannot_be_run(
     application: object, noted: Callable[[str], list[str]]
 ) -> None:

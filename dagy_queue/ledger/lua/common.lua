@@ -84,6 +84,7 @@ end
 
 local function enter_phase(id, phase, before, batch)
   redis.call('HSET', run_key(id), 'phase', phase, 'at', now_ms())
+  if phase == 'RUNNING' then redis.call('HSETNX', run_key(id), 'started', now_ms()) end
   count(batch, before, -1)
   count(batch, phase, 1)
   note(id, phase)

@@ -18,7 +18,6 @@ if found[1] == 'SUBMITTING' or found[1] == 'HELD' then
   if phase == '' then phase = 'SUBMITTED' end
 end
 if phase ~= '' then set_phase(id, phase) end
-if phase == 'RUNNING' then redis.call('HSETNX', key, 'started', now_ms()) end
 -- Cancelled or out of time before its task was known.
 if not found[4] and (found[6] or nobody_wants(id)) then owe_stop(id, now_ms()) end
 return 'applied'

@@ -199,7 +199,7 @@ class Model:
             ("cpu", run.cpu, limits.cpu),
             (f"cpu:{run.org}", run.cpu, limits.org_cpu),
         ]
-        return all(most is None or used[name] + more <= most for name, more, most in wanted)
+        return all(most is None or used[name] + min(more, most) <= most for name, more, most in wanted)
 
     def buckets(self, run: Run) -> list[tuple[str, float]]:
         """Return the buckets that a launch takes from, with their sizes."""

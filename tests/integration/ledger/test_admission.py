@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,8 +10,8 @@ import pytest
 
 from dagy_queue.ids import AttemptId, new_id, shard_id
 from dagy_queue.ledger import AdmissionLedger, BatchLedger, Continuation, Phase, RedisConnection, RunLedger
-from dagy_queue.ledger.admission import Limits, Rate, Released
-from dagy_queue.ledger.runs import Observation, Place
+from dagy_queue.ledger.admission import Limits, Rate, Released, Unwanted
+from dagy_queue.ledger.runs import Applied, CeleryState, Observation, Place
 
 POOL = "us-east-1/dagy|FARGATE"
 SPOT = "us-east-1/dagy|FARGATE_SPOT"
@@ -45,6 +46,7 @@ class Scene:
         """Enter a batch and return the ids of its shards."""
         batch_id = new_id()
         fields = {"request": "{}", "callback": "{}", "callback_id": "c", "correlation": "c", "org": "acme"}
+        fields["canceller"] = "{}"
         message = Continuation("queue", "{}")
         self.batches.publish(batch_id, message, deltas=[{}] * shards, fields=fields)
         self.batches.prepare(batch_id, message, Place(pool=POOL, org="acme", cpu=256), window=window)
@@ -348,3 +350,53 @@ def test_slots_are_all_free_when_all_is_over(scene: Scene, connection: RedisConn
     scene.end(*scene.granted())
     slots = connection.client.hgetall(connection.key("slots", "us-east-1/dagy"))
     assert set(slots.values()) == {"0"}  # type: ignore[union-attr]
+
+
+def results_of(scene: Scene, run_ids: list[str]) -> list[str | None]:
+    return scene.connection.client.mget([f"celery-{run_id}" for run_id in run_ids])  # type: ignore[return-value]
+
+
+RESULT = CeleryState("celery-", '{"status": "REVOKED", "task_id": "@dagy:id@"}', 60)
+
+
+def test_waiting_shards_are_dropped_with_their_results_and_without_messages(scene: Scene) -> None:
+    ids = scene.batch(6, window=3)
+    running = scene.granted(1)
+    before = scene.connection.client.llen("queue")
+    assert scene.runs.drop_shards(ids, "because", DONE, RESULT) == running
+    assert [json.loads(text)["task_id"] if text else None for text in results_of(scene, ids)] == [None, *ids[1:]]
+    assert scene.connection.client.llen("queue") == before
+    assert {scene.runs.get(run_id).phase for run_id in ids[1:]} == {Phase.CANCELLED}
+    assert scene.granted() == []
+
+
+def test_where_results_are_elsewhere_no_shard_is_dropped(scene: Scene) -> None:
+    ids = scene.batch(2)
+    assert scene.runs.drop_shards(ids, "because", DONE, CeleryState("", "{}", 60)) == ids
+
+
+def test_a_cancelled_batch_is_granted_nothing(scene: Scene) -> None:
+    ids = scene.batch(2)
+    batch_id = scene.runs.get(ids[0]).batch_id
+    scene.batches.cancel(batch_id, "because")
+    scene.park("other")
+    assert scene.granted() == ["other"]
+
+
+def test_a_run_larger_than_the_limit_goes_alone(scene: Scene) -> None:
+    scene.park("large", cpu=4096)
+    scene.park("small", cpu=256)
+    assert scene.granted(cpu=1024) == ["large"]
+    scene.end("large")
+    assert scene.granted(cpu=1024) == ["small"]
+
+
+def test_a_task_that_nobody_heard_of_is_stopped_when_its_run_is_over(scene: Scene) -> None:
+    scene.park("r")
+    (grant,) = scene.admission.lease(1, 60).grants
+    scene.runs.complete(grant.attempt_id, DONE)
+    arn = "arn:aws:ecs:us-east-1:1:task/dagy/orphan"
+    alive = Observation(attempt_id=grant.attempt_id, version=2, task_arn=arn, phase=Phase.PENDING)
+    assert scene.runs.apply([alive]) == [Applied.STALE]
+    assert scene.admission.lease(1, 60).unwanted == (Unwanted(arn, "its run is over"),)
+    assert scene.admission.lease(1, 60).unwanted == ()

@@ -45,6 +45,7 @@ POOLS = [
 ]
 ORGS = ["acme", "beta", "coop"]
 CLUSTERS = sorted({pool.partition("|")[0] for pool in POOLS})
+ORPHANED = "its run is over"
 ENDED = {"outcome": {"kind": "succeeded", "summary": "ok"}}
 LONG = 1_000_000.0
 RESUMED, FAN_OUT = "resumed", "fan-out"
@@ -144,7 +145,8 @@ class Admission(RuleBasedStateMachine):
         self.model.granted(granted.grants, most)
         self.attempts += [grant.attempt_id for grant in granted.grants]
         must_stop = {run.arn for run in self.model.runs.values() if run.must_stop}
-        assert {task.task_arn for task in granted.unwanted} <= must_stop
+        wanted = {task.task_arn for task in granted.unwanted if task.reason != ORPHANED}
+        assert wanted <= must_stop
         lacks_tokens = [r for r in self.model.heads().values() if self.model.fits(r) and not self.model.has_tokens(r)]
         leased = any({"leases", "delayed"} & {*self.places_of(run)} for run in self.model.runs.values())
         if leased or (lacks_tokens and not granted.more):
@@ -338,6 +340,8 @@ class Admission(RuleBasedStateMachine):
             assert not waiting or len(batch.inside) == batch.window, "a window has room while shards wait for it"
         expected["resumed"] = sum(run.resumed for run in self.model.runs.values())
         expected["ended"] = sum(all(run.phase in FINAL.values() for run in b.shards) for b in self.model.batches)
+        # Tasks whose launch was not recorded belong to no run.
+        found["places"] = Counter({k: n for k, n in found["places"].items() if not k[0].startswith("task:")})
         assert found == expected
 
     @staticmethod
