@@ -15,9 +15,8 @@ from dagy_queue.errors import Problem, RequestInvalid
 from dagy_queue.launching.placement import Placement
 from dagy_queue.requests import ContainerRequest, LaunchRequest
 from dagy_queue.requests.definitions import registrable
+from dagy_queue.requests.sizes import units_of
 from dagy_queue.settings import EcsSettings
-
-_SIZE_UNITS = {"vcpu": 1024, "gb": 1024, "mib": 1, "": 1}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,8 +61,8 @@ def definition_of(name: str, document: Mapping[str, Any]) -> Definition:
         network_mode=document.get("networkMode") or "bridge",
         containers=tuple(container["name"] for container in containers),
         essential=tuple(c["name"] for c in containers if c.get("essential", True)),
-        cpu=units(document.get("cpu")),
-        memory=units(document.get("memory")),
+        cpu=units_of(str(document.get("cpu") or "")),
+        memory=units_of(str(document.get("memory") or "")),
     )
 
 
@@ -168,14 +167,3 @@ def _for_image(request: LaunchRequest | ContainerRequest, ecs: EcsSettings, plac
     if not ecs.execution_role_arn:
         roles["executionRoleArn"] = request.task_execution_role_arn
     return document | {name: arn for name, arn in roles.items() if arn}
-
-
-def units(text: Any) -> int | None:
-    """Return a size that ECS's API has as text: "1024", "1 vCPU", "2 GB"; None for what is none."""
-    number = str(text or "").strip().lower()
-    digits = number.rstrip("abcdefghijklmnopqrstuvwxyz ")
-    factor = _SIZE_UNITS.get(number[len(digits) :].strip())
-    try:
-        return None if factor is None else int(float(digits) * factor)
-    except ValueError:
-        return None

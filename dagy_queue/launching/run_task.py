@@ -14,6 +14,7 @@ from dagy_queue.ids import AttemptId
 from dagy_queue.launching.definitions import Definition
 from dagy_queue.launching.placement import Placement
 from dagy_queue.requests import ContainerRequest, LaunchRequest
+from dagy_queue.requests.environment import as_list
 from dagy_queue.requests.overrides import ContainerOverride, merge_run_task_kwargs
 from dagy_queue.requests.tags import OUR_TAGS, tag_value
 
@@ -115,12 +116,12 @@ def _asked(launch: Launch) -> dict[str, Any]:
     request = launch.request
     worker: dict[str, Any] = {"name": launch.worker}
     if request.extra_env_vars:
-        worker["environment"] = _listed(request.extra_env_vars)
+        worker["environment"] = as_list(request.extra_env_vars)
     if isinstance(request, ContainerRequest) and request.command:
         worker["command"] = list(request.command)
-    usual = [_in_api_form(o) for o in launch.usual_overrides if o.name in launch.definition.containers]
+    usual = [o.in_api_form() for o in launch.usual_overrides if o.name in launch.definition.containers]
     asked: dict[str, Any] = {"containerOverrides": [worker]}
-    for level in (usual, [_in_api_form(o) for o in request.container_overrides]):
+    for level in (usual, [o.in_api_form() for o in request.container_overrides]):
         asked = merge_run_task_kwargs(asked, {"containerOverrides": level})
     if request.size:
         asked |= dict(zip(("cpu", "memory"), map(str, request.size), strict=True))
@@ -128,13 +129,6 @@ def _asked(launch: Launch) -> dict[str, Any]:
         asked["ephemeralStorage"] = {"sizeInGiB": request.ephemeral_storage_gib}
     roles = {"executionRoleArn": request.task_execution_role_arn, "taskRoleArn": request.task_role_arn}
     return asked | {name: arn for name, arn in roles.items() if arn}
-
-
-def _in_api_form(override: ContainerOverride) -> dict[str, Any]:
-    values = override.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    if override.environment:
-        values["environment"] = _listed(override.environment)
-    return values
 
 
 def _check_secrets(launch: Launch, worker: Mapping[str, Any]) -> None:
@@ -145,13 +139,9 @@ def _check_secrets(launch: Launch, worker: Mapping[str, Any]) -> None:
         raise RequestInvalid([Problem("secrets_env", ", ".join(both), allowed)])
 
 
-def _listed(variables: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"name": name, "value": value} for name, value in variables.items()]
-
-
 def _with_variables(container: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, Any]:
     given = {v["name"]: v.get("value", "") for v in container.get("environment") or ()}
-    return {**container, "environment": _listed({**given, **variables})}
+    return {**container, "environment": as_list({**given, **variables})}
 
 
 def _environment(launch: Launch) -> dict[str, str]:

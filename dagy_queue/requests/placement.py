@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from dagy_queue.requests.capacity import CapacityProvider, check_strategy
 from dagy_queue.requests.definitions import check_template, registrable
 from dagy_queue.requests.overrides import ContainerOverride, check_overrides, check_run_task_kwargs
 from dagy_queue.requests.refusals import allowed, wrong_size
 from dagy_queue.requests.run_task_rules import MAX_SECURITY_GROUPS, MAX_SUBNETS
-from dagy_queue.requests.sizes import MAX_EPHEMERAL_GIB, MIN_EPHEMERAL_GIB, partners, size_problem
+from dagy_queue.requests.sizes import MAX_EPHEMERAL_GIB, MIN_EPHEMERAL_GIB, partners, size_problem, units_of
 from dagy_queue.requests.tags import check_tags
 from dagy_queue.requests.workloads import WORKLOADS
 
@@ -39,6 +39,15 @@ _NEEDS_1_4 = 8192
 _EC2_CPU, _EC2_MEMORY = range(128, 196_608 + 1), 4
 _EC2_SIZE = f"on EC2 choose cpu {_EC2_CPU.start}-{_EC2_CPU.stop - 1} and memory from {_EC2_MEMORY}"
 """ECS developer guide, "Amazon ECS task definition parameters for EC2", task size."""
+
+
+def _read_size(value: Any) -> Any:
+    """Read "2 vCPU" and "4 GB" as ECS's API does; what is no size is left for the field to refuse."""
+    found = units_of(value) if isinstance(value, str) else None
+    return value if found is None else found
+
+
+Size = Annotated[int | None, BeforeValidator(_read_size)]
 
 
 class PlacementFields(BaseModel):
@@ -72,8 +81,8 @@ class PlacementFields(BaseModel):
     log_group: str = Field("", description="CloudWatch log group of the container")
     tags: dict[str, str] = Field(default_factory=dict, description="tags of the task, besides ours")
     workload_profile: str | None = Field(None, description="a size by name: small, medium, large, xlarge, heavy, max")
-    cpu: int | None = Field(None, description="CPU units, 1024 = 1 vCPU")
-    memory: int | None = Field(None, description="MiB", validate_default=True)
+    cpu: Size = Field(None, description="CPU units, 1024 = 1 vCPU; or a text such as 2 vCPU")
+    memory: Size = Field(None, description="MiB; or a text such as 4 GB", validate_default=True)
     ephemeral_storage_gib: int | None = Field(None, description="GiB of /tmp, 21 to 200")
 
     @model_validator(mode="before")

@@ -12,7 +12,6 @@ from dagy_queue.launching.definitions import (
     definition_of,
     existing_definition,
     made_definition,
-    units,
     with_secrets,
 )
 from dagy_queue.launching.placement import placement_of
@@ -260,26 +259,6 @@ def test_a_container_is_essential_and_a_network_a_bridge_unless_it_is_said() -> 
     definition = definition_of("arn", {"containerDefinitions": [{"name": "a"}]})
     assert (definition.essential, definition.network_mode) == (("a",), "bridge")
     assert (definition.cpu, definition.memory) == (None, None)
-
-
-@pytest.mark.parametrize(
-    ("said", "meant"),
-    [
-        ("1024", 1024),
-        (" 1 vCPU ", 1024),
-        ("0.5vcpu", 512),
-        ("2 GB", 2048),
-        ("512 MiB", 512),
-        (256, 256),
-        ("", None),
-        (None, None),
-        ("much", None),
-        ("2 parsecs", None),
-        ("GB", None),
-    ],
-)
-def test_a_size_is_read_as_ecs_reads_it(said: object, meant: int | None) -> None:
-    assert units(said) == meant
 
 
 def test_the_hash_is_the_content_s() -> None:

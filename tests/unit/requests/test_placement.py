@@ -124,3 +124,7 @@ def test_none_is_as_good_as_nothing(field: str) -> None:
 def test_a_launchers_options_are_checked_as_a_requests_fields(fields: dict[str, Any]) -> None:
     options = PlacementFields(**fields)
     assert options.model_dump() == LaunchRequest(**FLOW, **fields).model_dump(include=set(options.model_dump()))
+
+
+def test_a_size_may_be_written_as_ecs_has_it() -> None:
+    assert PlacementFields(cpu="2 vCPU", memory="4 GB").size == (2048, 4096)  # type: ignore[arg-type]

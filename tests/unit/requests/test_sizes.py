@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagy_queue.requests.sizes import MEMORY_OF_CPU, size_problem
+from dagy_queue.requests.sizes import MEMORY_OF_CPU, size_problem, units_of
 from tests.unit.strategies import unhurried
 
 PAIRS = [(cpu, memory) for cpu, choices in MEMORY_OF_CPU.items() for memory in choices]
@@ -73,3 +73,20 @@ def test_a_memory_that_no_cpu_has_is_refused_with_memories_that_work(cpu: int, m
 @given(st.integers(-1, 40_000).filter(lambda cpu: cpu not in MEMORY_OF_CPU), st.integers(0, 300_000))
 def test_a_cpu_that_fargate_does_not_have_is_refused_with_all_it_has(cpu: int, memory: int) -> None:
     assert choices_named(size_problem(cpu, memory) or "") == {("cpu", n) for n in MEMORY_OF_CPU}
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("1024", 1024),
+        (" 1 vCPU ", 1024),
+        ("0.5vcpu", 512),
+        ("2 GB", 2048),
+        ("", None),
+        ("much", None),
+        ("2 parsecs", None),
+        ("GB", None),
+    ],
+)
+def test_a_size_is_read_as_ecs_reads_it(said: str, meant: int | None) -> None:
+    assert units_of(said) == meant
