@@ -16,7 +16,7 @@ import structlog
 from dagy.contract import ContractError
 from dagy_queue.aws.clients import AwsClients
 from dagy_queue.aws.errors import mapped
-from dagy_queue.errors import AwsRefused, DagyQueueError, Problem, RequestInvalid
+from dagy_queue.errors import AwsRefused, AwsUnavailable, DagyQueueError, Problem, RequestInvalid
 from dagy_queue.ids import AttemptId
 from dagy_queue.launching.calls import definition_is_gone, place_of_task, run_task
 from dagy_queue.launching.definition_cache import NoCache
@@ -69,6 +69,8 @@ class DirectLauncher:
                 refusal = refusal_of(exc)
                 delay = backoff(_FIRST_DELAY, refusals)
                 if refusal is Refusal.FINAL or time.monotonic() + delay > deadline:
+                    if isinstance(exc, AwsUnavailable):
+                        raise _fate_unknown(exc, run_id) from exc
                     raise
                 log.warning("launch_refused", run_id=run_id, error=str(exc), again_in=delay)
                 self._sleep(delay)
@@ -138,3 +140,9 @@ class DirectLauncher:
             put_run(record)
         except DagyQueueError as exc:
             log.warning("run_not_recorded", run_id=record.run_id, error=str(exc))
+
+
+def _fate_unknown(error: AwsUnavailable, run_id: str) -> AwsUnavailable:
+    """Return an error that says that the launch may have taken effect all the same."""
+    text = f"{error}; whether its task was launched is not known: launch again with run_id={run_id!r} to find out"
+    return AwsUnavailable(text, code=error.code, operation=error.operation)

@@ -11,7 +11,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from dagy.contract import ReportStatus, RunReport
-from dagy_queue.errors import AwsCapacity, AwsError, AwsRefused, AwsThrottled, AwsUnavailable, FlowNotFound
+from dagy_queue.errors import (
+    AwsCapacity,
+    AwsError,
+    AwsRefused,
+    AwsThrottled,
+    AwsUnavailable,
+    FlowNotFound,
+    RequestInvalid,
+)
 from dagy_queue.ids import AttemptId
 from dagy_queue.launching import direct
 from dagy_queue.launching.direct import DirectLauncher
@@ -122,6 +130,25 @@ def test_what_lasts_longer_than_the_caller_waits_is_raised(
     with pytest.raises(cls):
         make(launch={"submit_timeout": 0.1}).launch("run", FLOW)
     assert (slept, records.kept) == ([], {})
+
+
+def test_where_the_fate_of_a_launch_is_unknown_the_error_says_how_to_find_out(make: Make, aws: MemoryAws) -> None:
+    aws.ecs_of().failures = [refusal("ServerException", "Internal error")] * 50
+    with pytest.raises(AwsUnavailable, match="launch again with run_id='run' to find out"):
+        make(launch={"submit_timeout": 0.1}).launch("run", FLOW)
+
+
+def test_a_run_id_of_the_callers_own_launches_once_however_late(make: Make, aws: MemoryAws) -> None:
+    first = make().launch("run", FLOW, own_id=True)
+    assert make().launch("run", FLOW, own_id=True) == first
+    assert tokens(aws) == ["run-1"]
+
+
+def test_a_run_id_that_another_org_has_is_refused(make: Make, aws: MemoryAws) -> None:
+    make().launch("run", FLOW, own_id=True)
+    with pytest.raises(RequestInvalid, match="no other run has"):
+        make().launch("run", FLOW.model_copy(update={"org_id": "other"}), own_id=True)
+    assert tokens(aws) == ["run-1"]
 
 
 def test_the_time_that_passes_counts(
