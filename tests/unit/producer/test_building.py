@@ -176,3 +176,13 @@ def test_a_request_keeps_what_it_says_itself_over_its_profile() -> None:
 def test_what_is_no_request_is_refused() -> None:
     with pytest.raises(RequestInvalid):
         builder_of(load_settings()).build(7, {})  # type: ignore[arg-type]
+
+
+def test_a_levels_misspelt_secrets_are_not_shown() -> None:
+    with pytest.raises(RequestInvalid) as caught:
+        build(FLOW, profiles={"p": {"secret_envs": {"PW": "hunter2"}, "extra_env": {"PW": "hunter2"}}})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_levels_do_not_name_one_another() -> None:
+    assert "profiles.a.profile" in problems(FLOW, profiles={"a": {"profile": "b"}, "b": FLOW})

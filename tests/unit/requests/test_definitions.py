@@ -133,3 +133,11 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: str | None
     with pytest.raises(RequestInvalid, match=what) as caught:
         read_template(path)
     assert caught.value.problems[0].value == str(path)
+
+
+@pytest.mark.parametrize("where", ["environment", "secrets"])
+def test_a_template_cannot_set_what_is_ours(where: str) -> None:
+    variable = {"name": "DAGY_RUN_SPEC", "value" if where == "environment" else "valueFrom": "x"}
+    document = {"family": "job", "containerDefinitions": [{"name": "main", "image": "job:1", where: [variable]}]}
+    with pytest.raises(RequestInvalid, match="DAGY_RUN_SPEC: names of variables that are ours"):
+        parse_request({"org_id": "a", "task_definition_template": document}, ContainerRequest)

@@ -153,6 +153,15 @@ LEAKS: list[dict[str, Any]] = [
     {"container_overrides": [{"name": "worker", "environment": {"DB": [SECRET]}}]},
     {"container_overrides": [{"name": "worker", "environment": {"A": SECRET}}] * 2},
     {"container_overrides": [{"environment": {"A": SECRET}}]},
+    {"container_overrides": {"worker": {"PW": SECRET}}},
+    {"container_overrides": [{"name": "worker", "vars": {"PW": SECRET}}]},
+    {"container_overrides": [{"name": "worker", "variables": SECRET}]},
+    {"run_task_kwargs": {"overrides": {"containerOverrides": [{"name": "w", "environment": {"PW": SECRET}}]}}},
+    {
+        "task_definition_template": {
+            "containerDefinitions": [{"name": "a", "image": "i", "environment": {"PW": SECRET}}]
+        }
+    },
     {"container_overrides": [{"name": "worker", "secrets": [{"name": "DB", "valueFrom": SECRET}]}]},
     {"run_task_kwargs": {"count": 2, "overrides": {"containerOverrides": [{"environment": as_list(ENVIRONMENT)}]}}},
     {"run_task_kwargs": {"overrides": {"containerOverrides": [{"name": "a", "environment": as_list(ENVIRONMENT)}]}}},

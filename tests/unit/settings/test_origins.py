@@ -62,3 +62,14 @@ def test_no_setting_shows_its_password() -> None:
     seen = found({"DAGY_REDIS_URL": "redis://:secret@host/0"}, redis={"result_url": "redis://me:secret@host/1"})
     assert seen["redis.url"][0] == "redis://:***@host/0"
     assert "secret" not in str(seen)
+
+
+def test_variables_of_containers_are_hidden_wherever_they_stand() -> None:
+    shown = without_secrets(
+        {
+            "profiles": {"p": {"extra_env_vars": {"PW": "hunter2"}}},
+            "ecs": {"container_overrides": [{"name": "w", "environment": [{"name": "PW", "value": "hunter2"}]}]},
+        }
+    )
+    assert "hunter2" not in str(shown)
+    assert shown["profiles"]["p"]["extra_env_vars"] == {"PW": "***"}
