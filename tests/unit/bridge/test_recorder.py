@@ -29,13 +29,14 @@ class Table:
         self.calls: list[int] = []
         self.fails: list[Exception] = []
         self.refused: set[str] = set()
+        self.refusal = "no"
 
     def write(self, records: list[RunRecord]) -> None:
         self.calls.append(len(records))
         if self.fails:
             raise self.fails.pop(0)
         if self.refused & {record.run_id for record in records}:
-            raise AwsRefused("no", code="ValidationException")
+            raise AwsRefused(self.refusal, code="ValidationException")
         self.items |= {record.run_id: record for record in records}
 
 
@@ -159,6 +160,19 @@ def test_a_table_that_takes_nothing_loses_nothing(one: Recorder, table: Table, c
     with pytest.raises(AwsRefused):
         one.turn()
     assert entries(connection) == 2
+
+
+def test_runs_that_are_all_too_large_do_not_hold_up_what_comes_after(
+    one: Recorder, table: Table, connection: RedisConnection
+) -> None:
+    for run_id in ("a", "b"):
+        parked_run(connection, run_id)
+    table.refused, table.refusal = {"a", "b"}, "Item size has exceeded the maximum allowed size"
+    one.turn()
+    parked_run(connection, "c")
+    one.turn()
+    assert set(table.items) == {"c"}
+    assert entries(connection) == 0
 
 
 def test_runs_that_left_the_ledger_are_logged_and_dropped(
