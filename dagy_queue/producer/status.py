@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+from celery.result import AsyncResult
 
 from dagy_queue.errors import AwsRefused, RunNotFound
 from dagy_queue.ledger import RunEntry, RunStatus
@@ -25,7 +27,7 @@ def find_status(publisher: Publisher, run_id: str) -> RunStatusReport | None:
     """
     try:
         entry = publisher.runs.get(run_id)
-        return report_of_entry(entry, status_of(entry, publisher.app.AsyncResult(run_id)))
+        return _with_result(entry, publisher.app.AsyncResult(run_id))
     except RunNotFound:
         pass
     from dagy_queue.records.runs import find_run
@@ -36,6 +38,16 @@ def find_status(publisher: Publisher, run_id: str) -> RunStatusReport | None:
         if exc.code == _NO_CREDENTIALS:
             return None
         raise
+
+
+def _with_result(entry: RunEntry, result: AsyncResult) -> RunStatusReport:
+    """Return what the ledger knows of a run, and of its end what Celery knows a moment earlier."""
+    status = status_of(entry, result)
+    report = report_of_entry(entry, status)
+    if status.is_final and entry.ended_at is None:
+        report["completed_at"] = _text(_in_utc(result.date_done)) or _text(datetime.now(UTC))
+        report["error_message"] = None if status is RunStatus.SUCCEEDED else str(result.result)
+    return report
 
 
 def report_of_entry(entry: RunEntry, status: RunStatus) -> RunStatusReport:
@@ -84,6 +96,10 @@ def _error(status: RunStatus, completion: Mapping[str, Any] | None) -> str | Non
     if status in (RunStatus.FAILED, RunStatus.CANCELLED):
         return str(((completion or {}).get("outcome") or {}).get("summary") or "") or None
     return None
+
+
+def _in_utc(moment: datetime | None) -> datetime | None:
+    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _text(moment: datetime | None) -> str | None:

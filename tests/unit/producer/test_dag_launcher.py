@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import pytest
+from celery import states
 
 from dagy_queue.errors import RedisUnavailable, RequestInvalid, ResultTimeout, RunCancelled, RunFailed, SettingsInvalid
 from dagy_queue.ids import AttemptId
@@ -221,3 +222,19 @@ def test_a_direct_launcher_has_no_queue(config: Settings) -> None:
 def test_a_direct_launch_that_cannot_work_is_told(config: Settings) -> None:
     result = DagLauncher(config, mode="direct").launch(**FLOW, cpu=1)
     assert (result.success, result.flow_name) == (False, "etl")
+
+
+@pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("state", "value", "expected"),
+    [(states.SUCCESS, 7, ("SUCCEEDED", None)), (states.FAILURE, RunFailed("no luck"), ("FAILED", "no luck"))],
+)
+def test_a_run_that_celery_knows_to_be_over_has_its_end(
+    launcher: DagLauncher, connection: RedisConnection, state: str, value: Any, expected: tuple[str, str | None]
+) -> None:
+    RunLedger(connection).complete(launched_run(connection, "run"), {"outcome": FAILED.to_dict()})
+    launcher.publisher.app.backend.store_result("run", value, state)
+    status = launcher.get_run_status("run")
+    assert status is not None
+    assert (status["status"], status["error_message"]) == expected
+    assert str(status["completed_at"]).endswith("+00:00")
