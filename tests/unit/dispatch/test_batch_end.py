@@ -116,7 +116,7 @@ def test_cancelling_drops_what_waits_and_leaves_what_has_ended(services: Service
     over(services, batch, {0: 1}, most=1)
     batch.cancel("not wanted")
     assert [cancel_batch(services, batch.batch_id) for _ in range(2)] == [2, 0]
-    assert services.batches.counts(batch.batch_id) == {Phase.SUCCEEDED: 1, Phase.STOPPED: 2}
+    assert services.batches.counts(batch.batch_id) == {Phase.SUCCEEDED: 1, Phase.CANCELLED: 2}
 
 
 def test_a_batch_that_is_still_expanded_is_cancelled_again_later(services: Services) -> None:

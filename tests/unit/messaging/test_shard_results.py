@@ -53,7 +53,8 @@ def test_a_cancelled_shard_says_why(app: Celery) -> None:
     store(app, 0, TaskRevokedError("not wanted"), states.REVOKED)
     meta = meta_of(app)
     assert (meta.is_over, meta.error) == (True, "not wanted")
-    assert meta.as_result()["outcome"] == {"summary": "not wanted"}
+    outcome = meta.as_result()["outcome"]
+    assert (outcome["kind"], outcome["summary"]) == ("cancelled", "not wanted")
 
 
 @pytest.mark.parametrize("result", [None, "text", {}, {"exc_type": "KeyError"}, {"exc_message": []}])

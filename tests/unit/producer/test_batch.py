@@ -187,8 +187,20 @@ def test_a_shard_has_a_handle(publisher: Publisher) -> None:
 
 
 def test_a_batch_is_waited_for_with_a_timeout(publisher: Publisher) -> None:
-    with pytest.raises(ResultTimeout, match=BATCH_ID):
+    handle = fan_out(**FLOW, shards=[{}], batch_id=BATCH_ID, launcher=on(publisher))
+    with pytest.raises(ResultTimeout, match=f"{BATCH_ID} did not end"):
+        handle.get(timeout=0.01)
+
+
+def test_a_batch_that_nobody_knows_is_not_waited_for_again(publisher: Publisher) -> None:
+    with pytest.raises(BatchNotFound):
         BatchHandle(BATCH_ID, publisher).get(timeout=0.01)
+
+
+def test_a_batch_that_only_its_callback_keeps_from_its_end_says_so(publisher: Publisher) -> None:
+    handle = fan_out(**FLOW, shards=[], batch_id=BATCH_ID, launcher=on(publisher))
+    with pytest.raises(ResultTimeout, match="all shards .* have ended, but its callback"):
+        handle.get(timeout=0.01)
 
 
 def test_the_result_of_a_batch_is_its_callbacks(publisher: Publisher) -> None:
