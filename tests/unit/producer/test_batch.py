@@ -199,7 +199,7 @@ def test_a_batch_that_nobody_knows_is_not_waited_for_again(publisher: Publisher)
 
 def test_a_batch_that_only_its_callback_keeps_from_its_end_says_so(publisher: Publisher) -> None:
     handle = fan_out(**FLOW, shards=[], batch_id=BATCH_ID, launcher=on(publisher))
-    with pytest.raises(ResultTimeout, match="all shards .* have ended, but its callback"):
+    with pytest.raises(ResultTimeout, match=r"all shards .* have ended, but its callback"):
         handle.get(timeout=0.01)
 
 
