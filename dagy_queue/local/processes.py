@@ -11,15 +11,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from concurrent.futures import Future
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
 
 from dagy_queue.errors import LocalStackError
 
+_Process = subprocess.Popen[bytes]
 TETHER = Path(__file__).with_name("tether.py")
 
 
@@ -100,28 +102,67 @@ class Child:
         return "".join(f"\n  {line}" for line in found) + f"\n(all of it: {self.log})"
 
 
-def _start(command: Sequence[str], log: Path, environment: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+def _start(command: Sequence[str], log: Path, environment: Mapping[str, str] | None) -> _Process:
     log.parent.mkdir(parents=True, exist_ok=True)
     tethered = [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), str(int(signal.SIGTERM)), *command]
+    starting = _starter(os.getpid()).start(partial(_popen, tethered, log, environment))
+    try:
+        return starting.result()
+    except OSError as exc:
+        raise LocalStackError(f"cannot start {command[0]}: {exc}") from exc
+    except BaseException:
+        # Interrupted, and nobody will ever know of this child.
+        starting.add_done_callback(_end_unknown)
+        raise
+
+
+def _popen(command: list[str], log: Path, environment: Mapping[str, str] | None) -> _Process:
     with log.open("ab") as output:
-        options: dict[str, Any] = {
-            "stdin": subprocess.DEVNULL,
-            "stdout": output,
-            "stderr": subprocess.STDOUT,
-            "env": dict(environment) if environment is not None else None,
-            "start_new_session": True,
-        }
-        try:
-            return _starter(os.getpid()).submit(_popen, tethered, options).result()
-        except OSError as exc:
-            raise LocalStackError(f"cannot start {command[0]}: {exc}") from exc
+        return subprocess.Popen(  # noqa: S603
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=dict(environment) if environment is not None else None,
+            start_new_session=True,
+        )
 
 
-def _popen(command: list[str], options: dict[str, Any]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command, **options)  # noqa: S603
+def _end_unknown(starting: Future[_Process]) -> None:
+    if starting.exception() is None:
+        process = starting.result()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+class _Starter:
+    """The thread that starts children.
+
+    Not a ThreadPoolExecutor: one that is interrupted while it starts its thread forgets it, and then waits for it at
+    the end of the process without end.
+    """
+
+    def __init__(self) -> None:
+        self._asked: SimpleQueue[tuple[Future[_Process], Callable[[], _Process]]] = SimpleQueue()
+        threading.Thread(target=self._serve, name="dagy-children", daemon=True).start()
+
+    def start(self, make: Callable[[], _Process]) -> Future[_Process]:
+        """Make a process in the thread; the future has it, or what was raised."""
+        starting: Future[_Process] = Future()
+        self._asked.put((starting, make))
+        return starting
+
+    def _serve(self) -> None:
+        while True:
+            starting, make = self._asked.get()
+            try:
+                starting.set_result(make())
+            except Exception as exc:  # noqa: BLE001 - raised where it was asked
+                starting.set_exception(exc)
 
 
 @lru_cache(maxsize=1)
-def _starter(pid: int) -> ThreadPoolExecutor:  # noqa: ARG001
+def _starter(pid: int) -> _Starter:  # noqa: ARG001
     """Return the thread that starts children; a forked process gets one of its own."""
-    return ThreadPoolExecutor(1, thread_name_prefix="dagy-children")
+    return _Starter()

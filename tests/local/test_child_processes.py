@@ -1,6 +1,7 @@
 """Children of the stack: their output, their end, and the end of their parent."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -106,3 +107,54 @@ time.sleep(60)
         wait_for(lambda: is_running(pid))
         parent.kill()
     wait_for(lambda: not is_running(pid))
+
+
+INTERRUPTED = """
+import os, signal, subprocess, sys, threading, time
+from pathlib import Path
+from dagy_queue.local.processes import Child
+
+def in_the_thread_s_start(self, start=threading.Thread.start):
+    start(self)
+    raise KeyboardInterrupt  # As a signal does that comes before anybody knows of the thread.
+
+def before_the_child_is_there(*args, make=subprocess.Popen, **options):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.2)  # The asker is gone before the child comes.
+    process = make(*args, **options)
+    print(process.pid, flush=True)
+    return process
+
+{patch}
+try:
+    Child("c", ["sleep", "60"], log=Path({log!r}))
+except KeyboardInterrupt:
+    sys.stdin.read()
+    print("interrupted")
+"""
+
+
+def interrupted(tmp_path, patch):
+    code = INTERRUPTED.format(patch=patch, log=str(tmp_path / "c.log"))
+    return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_process_ends_that_was_interrupted_when_it_began_to_start_children(tmp_path):
+    with interrupted(tmp_path, "threading.Thread.start = in_the_thread_s_start") as process:
+        try:
+            assert process.communicate(timeout=20)[0] == "interrupted\n"
+        finally:
+            process.kill()
+
+
+def test_a_child_that_nobody_learns_of_because_of_an_interruption_is_ended(tmp_path):
+    with interrupted(tmp_path, "subprocess.Popen = before_the_child_is_there") as process:
+        try:
+            assert process.stdout is not None
+            wait_for(lambda: select.select([process.stdout], [], [], 0)[0])
+            pid = int(process.stdout.readline())
+            wait_for(lambda: not is_running(pid))
+            assert process.poll() is None
+            assert process.communicate(timeout=20)[0] == "interrupted\n"
+        finally:
+            process.kill()
