@@ -14,6 +14,7 @@ import structlog
 from celery import chain, states
 from celery.canvas import Signature, group, maybe_signature
 from celery.exceptions import ChordError
+from kombu.utils.json import loads
 
 from dagy_queue.dispatch.services import Services
 from dagy_queue.ids import shard_id
@@ -38,15 +39,24 @@ def end_batch(services: Services, batch_id: str) -> dict[str, Any]:
     counts = services.batches.counts(batch_id)
     cancelled = counts.get(Phase.CANCELLED, 0)
     failed = counts.get(Phase.FAILED, 0) + cancelled
-    was_cancelled = bool(batch.cancel_reason and cancelled)  # unless all had ended before it took effect
-    if batch.is_ended:
-        pass
-    elif batch.refused or was_cancelled or failed > batch.policy.tolerated(batch.total):
-        _fail(services, batch, failed)
-    else:
-        _succeed(services, batch)
+    if not batch.is_ended:
+        try:
+            callback = _callback(services, batch)
+        except ValueError as exc:  # a value of a type that kombu knows only in the application
+            why = f"the shards have ended, but a dispatcher cannot read the callback: {exc}"
+            _fail(services, batch, ChordError(why), None)
+        else:
+            _end(services, batch, callback, failed=failed, cancelled=cancelled)
     log.info("batch_ended", batch_id=batch_id, shards=batch.total, failed=failed)
     return {"batch_id": batch_id, "shards": batch.total, "failed": failed}
+
+
+def give_up(services: Services, batch_id: str, error: Exception) -> None:
+    """Fail a batch whose end failed too often, so that nobody waits for it any more."""
+    batch = services.batches.get(batch_id)
+    if not batch.is_ended:
+        why = f"the shards have ended, but the callback could not be sent: {error!r}"
+        _fail(services, batch, ChordError(why), None)
 
 
 def cancel_batch(services: Services, batch_id: str) -> int:
@@ -67,8 +77,15 @@ def cancel_batch(services: Services, batch_id: str) -> int:
     return cancelled
 
 
-def _succeed(services: Services, batch: BatchRecord) -> None:
-    callback = _callback(services, batch)
+def _end(services: Services, batch: BatchRecord, callback: Signature | None, *, failed: int, cancelled: int) -> None:
+    was_cancelled = bool(batch.cancel_reason and cancelled)  # unless all had ended before it took effect
+    if batch.refused or was_cancelled or failed > batch.policy.tolerated(batch.total):
+        _fail(services, batch, ChordError(batch.refused or _why(services, batch, failed)), callback)
+    else:
+        _succeed(services, batch, callback)
+
+
+def _succeed(services: Services, batch: BatchRecord, callback: Signature | None) -> None:
     if callback is None:
         backend = services.app.backend
         backend.store_result(batch.callback_id, ShardResults(batch.batch_id, batch.total), states.SUCCESS)
@@ -83,9 +100,7 @@ def _succeed(services: Services, batch: BatchRecord) -> None:
         services.batches.end(batch.batch_id, services.renderer.signature(callback, args=(results,), **options))
 
 
-def _fail(services: Services, batch: BatchRecord, failed: int) -> None:
-    error = ChordError(batch.refused or _why(services, batch, failed))
-    callback = _callback(services, batch)
+def _fail(services: Services, batch: BatchRecord, error: ChordError, callback: Signature | None) -> None:
     backend = services.app.backend
     if callback is None:
         backend.store_result(batch.callback_id, error, states.FAILURE)
@@ -99,7 +114,8 @@ def _fail(services: Services, batch: BatchRecord, failed: int) -> None:
 
 
 def _callback(services: Services, batch: BatchRecord) -> Signature | None:
-    return maybe_signature(dict(batch.callback), app=services.app) if batch.callback else None
+    """Raises ValueError for one that cannot be read."""
+    return maybe_signature(loads(batch.callback), app=services.app) if batch.callback else None
 
 
 def _results(services: Services, batch: BatchRecord) -> Sequence[Any]:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
+import structlog
 from celery import Celery, Task
-from celery.exceptions import Reject
+from celery.exceptions import Reject, Retry
 
 from dagy_queue.dispatch import batch_end, expansion
+from dagy_queue.dispatch.persistence import persistently
 from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import AwsError, BatchNotFound, RedisUnavailable
 from dagy_queue.messaging.names import CANCEL_BATCH_TASK, END_BATCH_TASK, FAN_OUT_TASK
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -21,34 +26,50 @@ _RETRY_SECONDS, _MOST_RETRIES = 2, 100
 def register_batches(app: Celery, services: Services) -> None:
     """Add the tasks to the app of a dispatcher."""
 
-    @app.task(bind=True, name=FAN_OUT_TASK, acks_late=True, typing=False, max_retries=_MOST_RETRIES)
+    @app.task(bind=True, shared=False, name=FAN_OUT_TASK, acks_late=True, typing=False, max_retries=_MOST_RETRIES)
     def fan_out(self: Task, batch_id: str) -> dict[str, Any]:
         """Enter a batch's shards in the ledger; see ``dispatch/expansion.py``."""
         try:
-            try:
-                done = expansion.expand(services, batch_id, self.request.root_id or batch_id)
-            except AwsError as exc:  # its manifest cannot be read, for now
-                if self.request.retries < _MOST_RETRIES:
-                    raise self.retry(exc=exc, countdown=_RETRY_SECONDS) from exc
-                done = expansion.refuse(services, batch_id, f"its manifest cannot be read: {exc}")
+            done = _expand(services, self, batch_id)
             if not done["shards"]:
                 batch_end.end_batch(services, batch_id)
         except (RedisUnavailable, expansion.ExpansionMoved) as exc:
             raise Reject(exc, requeue=True) from exc
         return done
 
-    @app.task(bind=True, name=END_BATCH_TASK, acks_late=True, typing=False, max_retries=_MOST_RETRIES)
+    @app.task(bind=True, shared=False, name=END_BATCH_TASK, acks_late=True, typing=False, max_retries=_MOST_RETRIES)
     def end_batch(self: Task, batch_id: str) -> dict[str, Any]:
         """Send a batch's callback; see ``dispatch/batch_end.py``."""
-        return _persistently(self, lambda: batch_end.end_batch(services, batch_id))
+        try:
+            return _or_again(self, lambda: batch_end.end_batch(services, batch_id))
+        except (Reject, Retry, BatchNotFound):
+            raise
+        except Exception as exc:  # too often: nobody is to wait for this batch any more
+            persistently(partial(batch_end.give_up, services, batch_id, exc))
+            raise
 
-    @app.task(bind=True, name=CANCEL_BATCH_TASK, acks_late=True, typing=False, max_retries=_MOST_RETRIES)
+    @app.task(bind=True, shared=False, name=CANCEL_BATCH_TASK, acks_late=True, typing=False, max_retries=_MOST_RETRIES)
     def cancel_batch(self: Task, batch_id: str) -> int:
         """Cancel a batch's shards; see ``dispatch/batch_end.py``."""
-        return _persistently(self, lambda: batch_end.cancel_batch(services, batch_id))
+        return _or_again(self, lambda: batch_end.cancel_batch(services, batch_id))
 
 
-def _persistently(task: Task, work: Callable[[], T]) -> T:
+def _expand(services: Services, task: Task, batch_id: str) -> dict[str, Any]:
+    """Expand a batch: again where its manifest cannot be read for now; what cannot be expanded is refused."""
+    try:
+        return expansion.expand(services, batch_id, task.request.root_id or batch_id)
+    except AwsError as exc:
+        if task.request.retries < _MOST_RETRIES:
+            raise task.retry(exc=exc, countdown=_RETRY_SECONDS) from exc
+        return expansion.refuse(services, batch_id, f"its manifest cannot be read: {exc}")
+    except (RedisUnavailable, BatchNotFound, expansion.ExpansionMoved):
+        raise
+    except Exception as exc:
+        log.exception("expansion_crashed", batch_id=batch_id)
+        return expansion.refuse(services, batch_id, f"its shards cannot be entered: {exc!r}")
+
+
+def _or_again(task: Task, work: Callable[[], T]) -> T:
     """Do what a batch depends on: again when Redis is back, and some times more when it failed for another reason."""
     try:
         return work()

@@ -22,6 +22,7 @@ from dagy_queue.ledger import Grant, Released
 from dagy_queue.ledger.admission import CrewMember, Noted
 from dagy_queue.outcomes import Outcome
 from dagy_queue.requests import LaunchRequest
+from dagy_queue.requests.shards import number_of
 
 log = structlog.get_logger(__name__)
 
@@ -95,13 +96,14 @@ class Launcher:
     def _plan(self, grant: Grant) -> Plan:
         request = self._services.requests.read(grant.attempt_id.run_id, grant.request, grant.batch_id, grant.shard)
         crew = [self._crew_shard(member, grant.batch_id) for member in grant.crew]
-        return self._planner.plan(grant.attempt_id, request, grant.batch_id, grant.shard, crew)
+        number = None if grant.shard is None else number_of(grant.request, grant.shard)
+        return self._planner.plan(grant.attempt_id, request, grant.batch_id, number, crew)
 
     def _crew_shard(self, member: CrewMember, batch_id: str) -> CrewShard:
         request = self._services.requests.read(member.attempt_id.run_id, member.request, batch_id, member.shard)
         return CrewShard(
             attempt_id=member.attempt_id,
-            shard=member.shard,
+            shard=number_of(member.request, member.shard),
             correlation_id=request.correlation_id,
             parameters=request.parameters if isinstance(request, LaunchRequest) else {},
         )

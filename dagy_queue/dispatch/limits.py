@@ -23,7 +23,7 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-def units_of(request: LaunchRequest | ContainerRequest, settings: Settings) -> int:
+def cpu_units_of(request: LaunchRequest | ContainerRequest, settings: Settings) -> int:
     """Return the CPU units that a run counts for: its own, or the settings' where its task definition decides."""
     return request.size[0] if request.size else settings.ecs.cpu
 

@@ -15,7 +15,7 @@ from celery.exceptions import Ignore
 
 from dagy.contract import ContractError, ErrorReport, ExitCode, ReportStatus, RunReport
 from dagy_queue.dispatch.endings import timed_out
-from dagy_queue.dispatch.limits import units_of
+from dagy_queue.dispatch.limits import cpu_units_of
 from dagy_queue.dispatch.retries import retry_delay
 from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import AwsError, AwsRefused, Problem, RequestInvalid, RunFailed
@@ -96,7 +96,7 @@ def place_of(services: Services, request: LaunchRequest | ContainerRequest, prio
         pool=placement_of(request, services.settings).pool,
         org=request.org_id,
         priority=priority,
-        cpu=units_of(request, services.settings),
+        cpu=cpu_units_of(request, services.settings),
         timeout=request.timeout,
     )
 
@@ -221,7 +221,7 @@ def _failure(outcome: Outcome, report: RunReport | None) -> RunFailed:
         error = report.error
         where = f" in task {error.task!r}" if error.task else ""
         outcome = outcome.with_detail(
-            f"{error.type}{where}: {error.message}", error.traceback[-4000:] or outcome.detail
+            f"{error.type}{where}: {error.message}", error.traceback[-_TRACEBACK_TAIL:] or outcome.detail
         )
     return RunFailed(outcome.summary, outcome.to_dict())
 

@@ -13,7 +13,7 @@ from dagy_queue.aws.clients import AwsClients
 from dagy_queue.ledger import AdmissionLedger, BatchLedger, RedisConnection, RunLedger
 from dagy_queue.messaging.render import Renderer
 from dagy_queue.requests import ContainerRequest, LaunchRequest, read_request
-from dagy_queue.requests.shards import shard_request
+from dagy_queue.requests.shards import number_of, shard_request
 from dagy_queue.requests.templating import rendered
 from dagy_queue.settings import Settings
 
@@ -67,5 +67,5 @@ class RequestReader:
         """
         if batch_id and shard is not None:
             whole = shard_request(self._base(batch_id), own, shard)
-            return read_request(rendered(whole, run_id=run_id, batch_id=batch_id, shard=shard))
+            return read_request(rendered(whole, run_id=run_id, batch_id=batch_id, shard=number_of(own, shard)))
         return read_request(own)

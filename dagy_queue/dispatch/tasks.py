@@ -64,7 +64,7 @@ class LaunchTask(Task):
 def register_launch(app: Celery, services: Services) -> None:
     """Add the task to the app of a dispatcher."""
 
-    @app.task(base=LaunchTask, bind=True, name=LAUNCH_TASK, acks_late=True, typing=False)
+    @app.task(base=LaunchTask, bind=True, shared=False, name=LAUNCH_TASK, acks_late=True, typing=False)
     def launch(self: LaunchTask, *upstream: Any, request: Any = None, receives: str | None = None) -> Any:
         """Run a flow or a container; see ``dispatch/parking.py``."""
         if self.request.called_directly or self.request.is_eager:

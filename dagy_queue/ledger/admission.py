@@ -98,6 +98,8 @@ class Limits:
     """Tasks at once of an org in a cluster."""
     org_cpu: int | None = None
     """CPU units at once of an org in a cluster."""
+    patience: float = 60.0
+    """Seconds for which smaller runs of other orgs pass one that needs more CPU than is free in its cluster."""
 
 
 NO_LIMITS = Limits()
@@ -155,9 +157,10 @@ class AdmissionLedger:
             pipeline.lpush(self.connection.key("wake"), "1")
             pipeline.execute()
 
-    def launched(self, attempt_id: AttemptId, task_arn: str) -> Noted:
-        """Note the ECS task of an attempt."""
-        return Noted(self.connection.run("launched", attempt_id.run_id, attempt_id.attempt, task_arn))
+    def launched(self, attempt_id: AttemptId, task_arn: str, cpu: int | None = None) -> Noted:
+        """Note the ECS task of an attempt, and its CPU units where they are known."""
+        args = (attempt_id.run_id, attempt_id.attempt, task_arn, cpu or "")
+        return Noted(self.connection.run("launched", *args))
 
     def release(
         self,

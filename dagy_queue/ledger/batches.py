@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from kombu.utils.json import loads
-
 from dagy_queue.errors import BatchNotFound
 from dagy_queue.ids import shard_id
 from dagy_queue.ledger.connection import RedisConnection
@@ -32,8 +30,8 @@ class BatchRecord:
     correlation_id: str
     callback_id: str
     request: Mapping[str, Any]
-    callback: Mapping[str, Any]
-    """Empty where the results are only collected."""
+    callback: str
+    """The callback's signature as kombu writes it; '' where the results are only collected."""
     policy: BatchPolicy
     root_id: str
     cancel_reason: str
@@ -186,7 +184,7 @@ class BatchLedger:
             correlation_id=fields["correlation"],
             callback_id=fields["callback_id"],
             request=json.loads(fields["request"]),
-            callback=loads(fields["callback"]) if fields.get("callback") else {},
+            callback=fields.get("callback", ""),
             policy=BatchPolicy(**json.loads(fields.get("policy") or "{}")),
             root_id=fields.get("root") or batch_id,
             cancel_reason=fields.get("cancel", ""),

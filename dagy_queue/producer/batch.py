@@ -21,6 +21,7 @@ from dagy_queue.producer.run import STATUS_OF_STATE, RunHandle
 from dagy_queue.producer.waiting import wait_for
 from dagy_queue.requests import read_request
 from dagy_queue.requests.deltas import ShardSpec
+from dagy_queue.requests.shards import NUMBER
 
 _WATCH_SECONDS = 0.2
 
@@ -154,7 +155,8 @@ class BatchHandle:
     def retry_failed(self, *, callback: Signature | None = None, **policies: Any) -> BatchHandle:
         """Launch the shards that failed or were cancelled once more, as a batch of their own, and return its handle.
 
-        They keep their correlation ids. ``callback`` and policies are the new batch's, as for ``fan_out``. Raises
+        They keep their correlation ids, and the numbers that they are told (``TASK_NUM``, ``{{ run.shard }}``).
+        ``callback`` and policies are the new batch's, as for ``fan_out``. Raises
         BatchNotFound if the ledger no longer has the shards, RequestInvalid if none failed, RedisUnavailable.
         """
         from dagy_queue.producer.fan_out import policy_of, publish_batch
@@ -164,7 +166,7 @@ class BatchHandle:
         if not failed:
             raise RequestInvalid([Problem("batch_id", self.batch_id, "a batch with shards that failed")], "retry")
         deltas = [
-            {"correlation_id": shard_correlation(batch.correlation_id, shard), **delta}
+            {"correlation_id": shard_correlation(batch.correlation_id, shard), NUMBER: shard, **delta}
             for shard, delta in zip(failed, self._publisher.batches.deltas(self.batch_id, failed), strict=True)
         ]
         request = read_request(batch.request)

@@ -33,6 +33,8 @@ def _wait(result: AsyncResult, what: str, timeout: float | None, redis_url: str)
             # With follow_parents, Celery polls every parent as well, which slows a chord down.
             result.get(timeout=timeout, propagate=False, follow_parents=False, disable_sync_subtasks=False)
         except CeleryTimeoutError as exc:
+            # Celery goes on listening for it, and keeps the result object, until the process ends.
+            result.backend.remove_pending_result(result)
             raise ResultTimeout(
                 f"{what} did not end within {timeout:g} seconds; it goes on, and can be waited for again"
             ) from exc

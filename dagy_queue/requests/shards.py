@@ -25,7 +25,17 @@ OF_THE_BATCH = frozenset(
 """Fields that all shards of a batch share: they count before a shard is looked at by itself."""
 
 
+NUMBER = "number"
+"""Where a delta keeps the number that its shard had in the batch that is tried again."""
+
+
+def number_of(delta: Mapping[str, Any], shard: int) -> int:
+    """Return the number a shard is told: its place in its batch, or in the first one if it is tried again."""
+    return int(delta.get(NUMBER, shard))
+
+
 def shard_request(base: Mapping[str, Any], delta: Mapping[str, Any], shard: int) -> dict[str, Any]:
     """Return the full request of one shard: mappings such as parameters are merged, other fields replaced."""
     correlation = delta.get("correlation_id") or shard_correlation(str(base.get("correlation_id", "")), shard)
-    return {**overlay(base, delta), "correlation_id": correlation}
+    own = {name: value for name, value in delta.items() if name != NUMBER}
+    return {**overlay(base, own), "correlation_id": correlation}

@@ -148,6 +148,17 @@ def test_failed_shards_can_be_tried_again() -> None:
     assert [again.shard(n).entry().correlation_id for n in range(len(again))] == [f"root:{n}" for n in failed]
 
 
+def test_shards_that_are_tried_again_keep_their_numbers() -> None:
+    code = "import os; raise SystemExit(3 if os.environ['TASK_NUM'] == '1' else 0)"
+    container = ContainerRequest(org_id=ORG, image="python:3.11", command=["python", "-c", code])
+    batch = fan_out(container, [{}] * 3, tolerate=1)
+    for _ in range(2):
+        batch.get(timeout=TIMEOUT)
+        assert batch.progress().failed == 1
+        batch = batch.retry_failed(tolerate=1)
+        assert len(batch) == 1
+
+
 def _flaky_shards() -> list[dict[str, Any]]:
     return [{"works_at": 1}, {"works_at": 2}, {"works_at": 1}, {"works_at": 3}]
 

@@ -40,7 +40,8 @@ end
 -- A pool is <region>/<cluster>|<capacity type>. Quotas of calls are the region's, slots are the cluster's.
 local function region_of(pool) return string.match(pool, '^(.-)/') or '' end
 local function capacity_of(pool) return string.match(pool, '|(.*)$') or '' end
-local function slots_key(pool) return P .. ':slots:' .. (string.match(pool, '^(.*)|') or pool) end
+local function cluster_of(pool) return string.match(pool, '^(.*)|') or pool end
+local function slots_key(pool) return P .. ':slots:' .. cluster_of(pool) end
 
 -- CPU units of a run's task, as far as its request tells.
 local function units_of(id)

@@ -1,7 +1,19 @@
--- Note the ECS task of an attempt. ARGV: run id, attempt, task ARN.
+-- Note the ECS task of an attempt. ARGV: run id, attempt, task ARN, its CPU units ('' = not known).
 -- Returns 'noted', or 'stale': the run is over, or beyond this attempt, and the caller must stop the task.
 local id, attempt, arn = ARGV[1], ARGV[2], ARGV[3]
 local key = run_key(id)
+
+-- Until now it was counted by what its request tells; the launch knows what its deployment or task definition adds.
+local function resize(phase, units)
+  local more = units - units_of(id)
+  if more == 0 then return end
+  redis.call('HSET', key, 'cpu', units)
+  if not IN_FLIGHT[phase] then return end
+  local pool, org = placed(id)
+  redis.call('HINCRBY', slots_key(pool), 'cpu', more)
+  redis.call('HINCRBY', slots_key(pool), 'cpu:' .. org, more)
+end
+
 local found = redis.call('HMGET', key, 'phase', 'attempt', 'cancel', 'late')
 if found[2] ~= attempt then return 'stale' end
 if TERMINAL[found[1]] or found[1] == 'STOPPED' then
@@ -9,6 +21,7 @@ if TERMINAL[found[1]] or found[1] == 'STOPPED' then
   return redis.call('HGET', key, 'arn') == arn and 'noted' or 'stale'
 end
 redis.call('HSET', key, 'arn', arn)
+if ARGV[4] ~= '' then resize(found[1], tonumber(ARGV[4])) end
 if found[1] == 'SUBMITTING' or found[1] == 'HELD' then
   leave_queues(id)
   set_phase(id, 'SUBMITTED')

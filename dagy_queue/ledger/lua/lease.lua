@@ -119,12 +119,36 @@ local function cluster_has_room(pool)
   return room(slots_key(pool), 'tasks', limits.tasks, 1)
 end
 
+-- A run that needs more CPU than is free lets the smaller ones of other orgs pass, but not for ever: after a while what
+-- becomes free is kept for it.
+local function large_key(pool) return P .. ':large:' .. cluster_of(pool) end
+
+local function kept_for_another(pool, org)
+  local kept = redis.call('HMGET', large_key(pool), 'run', 'org', 'since')
+  if not kept[1] or kept[2] == org or now - tonumber(kept[3]) < limits.patience * 1000 then return false end
+  if redis.call('HGET', run_key(kept[1]), 'phase') == 'HELD' then return true end
+  redis.call('DEL', large_key(pool))
+  return false
+end
+
+local function cluster_has_cpu(pool, org, id, units)
+  if limits.cpu == cjson.null then return true end
+  if kept_for_another(pool, org) then return false end
+  local key = large_key(pool)
+  if not room(slots_key(pool), 'cpu', limits.cpu, units) then
+    if redis.call('HSETNX', key, 'run', id) == 1 then redis.call('HSET', key, 'org', org, 'since', now) end
+    return false
+  end
+  if redis.call('HGET', key, 'run') == id then redis.call('DEL', key) end
+  return true
+end
+
 local function fits(pool, org, id)
   local key, units = slots_key(pool), 0
   if limits.cpu ~= cjson.null or limits.org_cpu ~= cjson.null then units = units_of(id) end
   return room(key, 'tasks:' .. org, limits.org_tasks, 1)
-    and room(key, 'cpu', limits.cpu, units)
     and room(key, 'cpu:' .. org, limits.org_cpu, units)
+    and cluster_has_cpu(pool, org, id, units)
 end
 
 local function grant(id)

@@ -6,7 +6,14 @@ local id, attempt = ARGV[1], ARGV[2]
 local key = run_key(id)
 local found = redis.call('HMGET', key, 'phase', 'attempt', 'cancel', 'refused', 'late')
 if found[1] ~= 'SUBMITTING' or found[2] ~= attempt then return 'stale' end
-if found[3] then return 'cancelled' end
+if found[3] then
+  -- The others of its container go on without it.
+  if not nobody_wants(id) then
+    for _, member in ipairs(crew_of(id)) do enter_phase(member, 'HELD', found[1], redis.call('HGET', key, 'batch')) end
+    hand_over(id)
+  end
+  return 'cancelled'
+end
 local now = now_ms()
 if ARGV[7] == '1' then note_throttle(id) end
 redis.call('HSET', key, 'refusal', ARGV[6])

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from celery import states
+from celery import Celery, states
 from celery.canvas import Signature
 from celery.exceptions import ChordError, Reject, Retry
 
@@ -18,7 +18,7 @@ from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import BatchNotFound, RedisUnavailable, RunFailed
 from dagy_queue.ids import AttemptId, shard_id
 from dagy_queue.ledger import Phase, RedisConnection, RunStatus
-from dagy_queue.messaging.names import CANCEL_BATCH_TASK, END_BATCH_TASK, FAN_OUT_QUEUE
+from dagy_queue.messaging.names import CANCEL_BATCH_TASK, END_BATCH_TASK, FAN_OUT_QUEUE, FAN_OUT_TASK
 from dagy_queue.messaging.shard_results import ShardResults
 from dagy_queue.producer.batch import BatchHandle
 from dagy_queue.producer.fan_out import fan_out
@@ -127,8 +127,51 @@ def test_a_batch_that_is_still_expanded_is_cancelled_again_later(services: Servi
         cancel_batch(services, batch.batch_id)
 
 
+def test_a_callback_that_a_dispatcher_cannot_read_fails_the_batch_at_once(
+    services: Services, connection: RedisConnection
+) -> None:
+    batch = expanded(services, 1, callback=Signature("app.total"))
+    unknown = {"task": "app.total", "args": [{"__type__": "money", "__value__": "3 EUR"}]}
+    connection.client.hset(connection.key("batch", batch.batch_id), "callback", json.dumps(unknown))
+    over(services, batch, {0: 1})
+    end_batch(services, batch.batch_id)
+    with pytest.raises(ChordError, match=r"a dispatcher cannot read the callback: .*money"):
+        batch.get(timeout=5)
+
+
+def task_of(services: Services, name: str) -> Any:
+    """Return a task of a dispatcher, for a test to call in its own process."""
+    app = Celery("dispatcher", set_as_current=False)
+    batch_tasks.register_batches(app, services)
+    return app.tasks[name]
+
+
+def test_an_end_that_fails_too_often_fails_the_batch(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = expanded(services, 1)
+    over(services, batch, {0: 1})
+    monkeypatch.setattr(batch_end, "_succeed", lambda *_: 1 / 0)
+    task = task_of(services, END_BATCH_TASK)
+    task.push_request(retries=batch_tasks._MOST_RETRIES, called_directly=False)
+    with pytest.raises(ZeroDivisionError):
+        task.run(batch.batch_id)
+    assert services.batches.get(batch.batch_id).is_ended
+    with pytest.raises(ChordError, match=r"could not be sent: ZeroDivisionError"):
+        batch.get(timeout=5)
+
+
+def test_a_batch_that_cannot_be_expanded_fails_with_the_reason(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher = Publisher.build(services.settings)
+    batch = fan_out(**FLOW, shards=[{}], launcher=on(publisher))
+    monkeypatch.setattr(expansion, "_prepare", lambda *_: 1 / 0)
+    task_of(services, FAN_OUT_TASK).run(batch.batch_id)
+    with pytest.raises(ChordError, match="its shards cannot be entered: ZeroDivisionError"):
+        batch.get(timeout=5)
+
+
 class FakeTask:
-    """What ``_persistently`` needs of a Celery task."""
+    """What ``_or_again`` needs of a Celery task."""
 
     request = SimpleNamespace(retries=500)
 
@@ -153,4 +196,4 @@ def test_what_a_batch_depends_on_is_done_again(error: Exception, raised: type[Ex
         raise error
 
     with pytest.raises(raised):
-        batch_tasks._persistently(FakeTask(), work)  # type: ignore[arg-type]
+        batch_tasks._or_again(FakeTask(), work)  # type: ignore[arg-type]

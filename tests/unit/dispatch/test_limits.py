@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from dagy_queue.dispatch.limits import limits_of, units_of
+from dagy_queue.dispatch.limits import cpu_units_of, limits_of
 from dagy_queue.ledger.admission import Rate
 from dagy_queue.requests import ContainerRequest
 from dagy_queue.settings import load_settings
@@ -39,4 +39,4 @@ def test_tasks_are_counted_as_they_are() -> None:
 @pytest.mark.parametrize(("fields", "units"), [({"cpu": 2048, "memory": 4096}, 2048), ({}, 512)])
 def test_a_run_counts_for_its_own_size_or_the_settings(fields: dict[str, Any], units: int) -> None:
     settings = load_settings(ecs={"cpu": 512, "memory": 1024})
-    assert units_of(ContainerRequest(org_id="acme", image="job:1", **fields), settings) == units
+    assert cpu_units_of(ContainerRequest(org_id="acme", image="job:1", **fields), settings) == units

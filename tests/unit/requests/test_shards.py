@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dagy_queue.producer.canvas import to_json
 from dagy_queue.requests import ContainerRequest, LaunchRequest, read_request
-from dagy_queue.requests.shards import shard_request
+from dagy_queue.requests.shards import number_of, shard_request
 from tests.unit.strategies import any_requests, json_objects, launch_requests, unhurried
 
 BASE = {"kind": "flow", "flow_name": "f", "org_id": "acme", "correlation_id": "trace"}
@@ -70,3 +70,10 @@ def test_every_acceptable_request_has_acceptable_shards(request: LaunchRequest |
 def test_a_batch_with_the_longest_correlation_id_has_acceptable_shards() -> None:
     request = LaunchRequest(flow_name="f", org_id="acme", correlation_id="c" * 200)
     assert read_request(shard_request(to_json(request), {}, 99_999)).correlation_id.endswith(":99999")
+
+
+def test_a_shard_that_is_tried_again_keeps_its_number() -> None:
+    delta = {"correlation_id": "trace:7", "number": 7, "parameters": {"a": 1}}
+    assert number_of(delta, 0) == 7
+    assert number_of({}, 3) == 3
+    assert "number" not in shard_request(BASE, delta, 0)
