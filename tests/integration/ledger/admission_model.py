@@ -145,12 +145,17 @@ class Model:
 
     def drop(self, run: Run) -> None:
         """Cancel a run that waits; another one leads its crew."""
+        self.hand_over(run)
+        self.stop(run)
+
+    def hand_over(self, run: Run) -> None:
+        """Another one leads the crew of a run, and waits."""
         crew, run.crew, run.leader = run.live_crew, [], None
         for number, each in enumerate(crew):
+            each.phase = Phase.HELD
             each.leader, each.crew = (crew[0], []) if number else (None, crew[1:])
         if crew:
             self.enter(crew[0], front=True)
-        self.stop(run)
 
     def expire_lease(self, run: Run) -> None:
         """What becomes of a run whose dispatcher died."""

@@ -222,6 +222,8 @@ class Admission(RuleBasedStateMachine):
             return
         if run.cancelled:
             assert released is Released.CANCELLED
+            if not all(member.cancelled for member in run.live_crew):
+                self.model.hand_over(run)
             self.end(run)
             return
         if throttled:
