@@ -12,7 +12,7 @@ import structlog
 
 from dagy_queue.dispatch.endings import cancelled, crashed, expired, gave_up, no_more_tries, refused
 from dagy_queue.dispatch.services import Services
-from dagy_queue.errors import AwsError, AwsRefused, AwsThrottled, DagyQueueError, RedisUnavailable
+from dagy_queue.errors import AwsError, AwsRefused, AwsThrottled, AwsUnavailable, DagyQueueError, RedisUnavailable
 from dagy_queue.ids import AttemptId
 from dagy_queue.launching.calls import definition_is_gone, run_task, stop_task
 from dagy_queue.launching.definition_cache import LedgerCache
@@ -124,6 +124,7 @@ class Launcher:
             give_up_after=dispatch.start_timeout,
             reason=str(error),
             throttled=isinstance(error, AwsThrottled),
+            unanswered=isinstance(error, AwsUnavailable),
         )
         log.warning("launch_refused", run_id=grant.attempt_id.run_id, released=released.value, error=str(error))
         if released is Released.EXPIRED:

@@ -14,7 +14,7 @@ from celery import Task
 from celery.exceptions import Ignore
 
 from dagy.contract import ContractError, ErrorReport, ExitCode, ReportStatus, RunReport
-from dagy_queue.dispatch.endings import timed_out
+from dagy_queue.dispatch.endings import not_started, timed_out
 from dagy_queue.dispatch.limits import cpu_units_of
 from dagy_queue.dispatch.retries import retry_delay
 from dagy_queue.dispatch.services import Services
@@ -23,6 +23,7 @@ from dagy_queue.ids import is_run_id
 from dagy_queue.launching.placement import placement_of
 from dagy_queue.launching.storage import ObjectStore, report_uri
 from dagy_queue.ledger.runs import CeleryState, Parked, Place, StoppedRun
+from dagy_queue.messaging.names import RESUME_HEADER
 from dagy_queue.messaging.publication import about_request
 from dagy_queue.messaging.render import run_blanks
 from dagy_queue.messaging.states import PARKED_STATE, parked_state
@@ -106,7 +107,7 @@ def conclude(services: Services, task: Task, attempt: int) -> Any:
 
     Raises RunFailed, Revoked, RetryRun, or Ignore where there is nothing (more) to conclude.
     """
-    stopped = services.runs.stopped(task.request.id)
+    stopped = services.runs.claim(task.request.id, task.request.get(RESUME_HEADER))
     if stopped is None or stopped.attempt_id.attempt != attempt:
         raise Ignore
     request = services.requests.read(stopped.attempt_id.run_id, stopped.request, stopped.batch_id, stopped.shard)
@@ -116,7 +117,7 @@ def conclude(services: Services, task: Task, attempt: int) -> Any:
     if stopped.cancel_reason or (outcome.kind is Kind.CANCELLED and not stopped.is_late):
         raise Revoked(stopped.cancel_reason or outcome.summary)
     if stopped.is_late:
-        raise _failure(timed_out(outcome), None)
+        raise _failure(not_started(outcome) if stopped.never_started else timed_out(outcome), None)
     if isinstance(request, LaunchRequest):
         outcome = explain_worker_exit(outcome)
     failure = _failure(outcome, report)
@@ -135,7 +136,7 @@ def _how_it_ended(
     if isinstance(request, ContainerRequest) or (unwanted and not outcome.succeeded and not stopped.shared_container):
         return outcome, None
     report = _report(services, stopped, request, outcome)
-    if stopped.shared_container and report is not None:
+    if report is not None and (stopped.shared_container or outcome.kind is Kind.LOST):
         kind, code = (Kind.FAILED, ExitCode.FLOW_FAILED) if report.error else (Kind.SUCCEEDED, ExitCode.OK)
         outcome = replace(outcome, kind=kind, exit_code=code)
     elif outcome.succeeded and (report is None or report.error is not None):
@@ -158,7 +159,8 @@ def _result(
 def _report(
     services: Services, stopped: StoppedRun, request: LaunchRequest | ContainerRequest, outcome: Outcome
 ) -> RunReport | None:
-    if isinstance(request, ContainerRequest) or (outcome.exit_code is None and not stopped.shared_container):
+    may_have_left_one = outcome.exit_code is not None or outcome.kind is Kind.LOST or stopped.shared_container
+    if isinstance(request, ContainerRequest) or not may_have_left_one:
         return None
     uri = report_uri(services.settings.storage, request.org_id, stopped.attempt_id)
     if not uri:

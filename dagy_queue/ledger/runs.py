@@ -121,7 +121,9 @@ class StoppedRun:
     batch_id: str
     shard: int | None
     is_late: bool = False
-    """Its timeout was over before the attempt ended."""
+    """Its timeout was over before the attempt ended, or its task had not started in time."""
+    never_started: bool = False
+    """Its task had not started in time."""
     shared_container: bool = False
     """Other shards ran in the same container: how that ended need not be how this run did."""
 
@@ -137,15 +139,15 @@ class RunLedger:
 
         Returns False if the ledger has the run already (nothing is sent then).
         """
-        list_key = message.list_key if push else ""
-        return bool(self.connection.run("publish", run_id, list_key, message.message, *_flat(about)))
+        args = (run_id, message.list_key, message.message, "1" if push else "", *_flat(about))
+        return bool(self.connection.run("publish", *args))
 
     def publish_all(self, publications: Sequence[Publication]) -> list[str]:
         """Enter and send several runs, in few round trips; return those that it has already, left as they are."""
         known: list[str] = []
         for first in range(0, len(publications), _PUBLISHED_AT_ONCE):
             calls = [
-                ("publish", (p.run_id, p.message.list_key, p.message.message, *_flat(p.about)))
+                ("publish", (p.run_id, p.message.list_key, p.message.message, "1", *_flat(p.about)))
                 for p in publications[first : first + _PUBLISHED_AT_ONCE]
             ]
             answers = self.connection.run_many(calls)
@@ -248,10 +250,12 @@ class RunLedger:
                 shared = {k: str(v) for k, v in zip(SHARED_FIELDS, values, strict=True) if v}
         return read_entry(run_id, fields, shared)
 
-    def stopped(self, run_id: str) -> StoppedRun | None:
-        """Return what the second pass needs; None unless the run is stopped and waits for it."""
+    def claim(self, run_id: str, resume: int | None = None) -> StoppedRun | None:
+        """Begin the second pass, which the ``resume``-th message to this run brought; return what it needs.
+
+        None unless the run is stopped and waits for it, and was not resumed again since.
+        """
         names = (
-            "phase",
             "attempt",
             "retries",
             "completion",
@@ -264,11 +268,10 @@ class RunLedger:
             "crew",
             "leader",
         )
-        with self.connection.errors():
-            values = self.connection.client.hmget(self._key(run_id), names)
-        fields = {name: str(value) for name, value in zip(names, values, strict=True) if value is not None}
-        if fields.get("phase") != Phase.STOPPED:
+        values = self.connection.run("claim", run_id, "" if resume is None else resume, *names)
+        if not values:
             return None
+        fields = {name: str(value) for name, value in zip(names, values, strict=True) if value is not None}
         text = fields.get("completion")
         shard = fields.get("shard")
         return StoppedRun(
@@ -280,6 +283,7 @@ class RunLedger:
             batch_id=fields.get("batch", ""),
             shard=int(shard) if shard is not None else None,
             is_late="late" in fields,
+            never_started=fields.get("late") == "start",
             shared_container=bool(fields.keys() & {"crew", "leader"}),
         )
 

@@ -182,6 +182,19 @@ class BridgeSettings(Section):
     visibility_timeout: int = Field(60, ge=1, le=43_200, description="seconds a received message stays hidden")
 
 
+class ReconcilerSettings(Section):
+    """What looks for runs that events missed, in one bridge at a time."""
+
+    enabled: bool = Field(True, description="whether bridges reconcile; the same for all bridges")
+    interval: Seconds = Field(10.0, gt=0, description="seconds between two looks")
+    silence: Seconds = Field(600.0, gt=0, description="seconds without an event after which a task is described")
+    missing_grace: Seconds = Field(300.0, ge=0, description="seconds in which ECS may not find a new task yet")
+    message_patience: Seconds = Field(60.0, gt=0, description="seconds after which a message may count as lost")
+    longest_pass: Seconds = Field(600.0, gt=0, description="seconds after which a dispatcher's task counts as dead")
+    sweep_interval: Seconds = Field(900.0, gt=0, description="seconds between two searches for tasks that no run owns")
+    stop_orphans: bool = Field(False, description="whether tasks of ours that the ledger does not know are stopped")
+
+
 class DispatchSettings(Section):
     """The dispatcher and its pump."""
 
@@ -246,6 +259,7 @@ class Settings(Section):
     storage: StorageSettings = StorageSettings()
     records: RecordsSettings = RecordsSettings()
     bridge: BridgeSettings = BridgeSettings()
+    reconciler: ReconcilerSettings = ReconcilerSettings()
     dispatch: DispatchSettings = DispatchSettings()
     limits: LimitSettings = LimitSettings()
     launch: LaunchSettings = LaunchSettings()

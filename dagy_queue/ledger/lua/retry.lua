@@ -5,7 +5,8 @@ local key = run_key(id)
 local found = redis.call('HMGET', key, 'phase', 'attempt', 'cancel')
 if found[1] ~= 'STOPPED' or found[2] ~= attempt or found[3] then return -1 end
 -- It goes on by itself, whoever shared its container.
-redis.call('HDEL', key, 'crew', 'leader', 'completion', 'arn', 'version', 'refused', 'refusals', 'refusal')
+redis.call('HDEL', key, 'crew', 'leader', 'completion', 'arn', 'version', 'refused', 'refusals', 'refusal', 'asked')
+redis.call('ZREM', P .. ':resumed', id)
 redis.call('HINCRBY', key, 'retries', 1)
 local next_attempt = redis.call('HINCRBY', key, 'attempt', 1)
 set_phase(id, 'RETRYING')
