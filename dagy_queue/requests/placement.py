@@ -87,7 +87,7 @@ class PlacementFields(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _leave_out_nothing(cls, values: Any) -> Any:
+    def _leave_out_none(cls, values: Any) -> Any:
         """Take None as "not given", whatever the field: callers pass on what they may not have."""
         return {k: v for k, v in values.items() if v is not None} if isinstance(values, Mapping) else values
 
