@@ -12,9 +12,10 @@ import structlog
 
 from dagy_queue.dispatch.endings import cancelled, crashed, expired, gave_up, no_more_tries, refused
 from dagy_queue.dispatch.services import Services
-from dagy_queue.errors import AwsError, AwsRefused, AwsThrottled, AwsUnavailable, DagyQueueError, RedisUnavailable
+from dagy_queue.errors import AwsError, AwsThrottled, AwsUnavailable, DagyQueueError, RedisUnavailable
 from dagy_queue.ids import AttemptId
-from dagy_queue.launching.calls import definition_is_gone, run_task, stop_task
+from dagy_queue.launching.attempts import launch_attempt
+from dagy_queue.launching.calls import stop_task
 from dagy_queue.launching.definition_cache import LedgerCache
 from dagy_queue.launching.planner import CrewShard, Plan, Planner
 from dagy_queue.launching.refusals import Refusal, backoff, is_last_try, refusal_of
@@ -60,7 +61,7 @@ class Launcher:
             self._end(grant.attempt_id, expired())
             return
         try:
-            task_arn = self._run_task(grant)
+            task_arn = launch_attempt(self._planner, self._services.aws, lambda: self._plan(grant))
         except DagyQueueError as exc:
             if isinstance(exc, RedisUnavailable):
                 raise
@@ -81,17 +82,6 @@ class Launcher:
                 time.sleep(backoff(_STOP_DELAY, tries))
             else:
                 return
-
-    def _run_task(self, grant: Grant) -> str:
-        plan = self._plan(grant)
-        try:
-            return run_task(self._services.aws, plan.region, plan.parameters)
-        except AwsRefused as exc:
-            if not definition_is_gone(exc):
-                raise
-            self._planner.forget_definition(plan)
-            again = self._plan(grant)
-            return run_task(self._services.aws, again.region, again.parameters)
 
     def _plan(self, grant: Grant) -> Plan:
         request = self._services.requests.read(grant.attempt_id.run_id, grant.request, grant.batch_id, grant.shard)

@@ -40,7 +40,6 @@ from dagy_queue.requests.definitions import read_template, registrable
 from dagy_queue.requests.limits import ClusterLimits
 from dagy_queue.requests.overlay import overlay
 from dagy_queue.requests.overrides import ContainerOverride
-from dagy_queue.requests.sizes import units_of
 from dagy_queue.requests.tags import tags_problem
 from dagy_queue.requests.templating import TEMPLATED, rendered
 from dagy_queue.settings import Settings
@@ -149,10 +148,8 @@ class Planner:
         self, request: LaunchRequest | ContainerRequest, placement: Placement, definition: Definition
     ) -> None:
         cpu, memory = request.size or (definition.cpu, definition.memory)
+        self._limits.check_task(cpu, memory, placement.kwargs)
         last = placement.kwargs.get("overrides") or {}
-        self._limits.check(
-            units_of(str(last.get("cpu") or "")) or cpu, units_of(str(last.get("memory") or "")) or memory
-        )
         listed = [o.model_dump() for o in request.container_overrides] + list(last.get("containerOverrides") or ())
         for container in listed:  # a task without a size of its own is as large as its containers
             self._limits.check(container.get("cpu"), container.get("memory"))

@@ -5,9 +5,12 @@ Producers check a request by them before it is published, and the planner checks
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from dagy_queue.errors import Problem, RequestInvalid
+from dagy_queue.requests.sizes import units_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +19,13 @@ class ClusterLimits:
 
     max_cpu: int | None = None
     max_memory: int | None = None
+
+    def check_task(self, cpu: int | None, memory: int | None, run_task_kwargs: Mapping[str, Any]) -> None:
+        """Raise RequestInvalid if a task is larger: what ``run_task_kwargs`` overrides counts before the size given."""
+        overrides = run_task_kwargs.get("overrides") or {}
+        self.check(
+            units_of(str(overrides.get("cpu") or "")) or cpu, units_of(str(overrides.get("memory") or "")) or memory
+        )
 
     def check(self, cpu: int | None, memory: int | None) -> None:
         """Raise RequestInvalid if a run is larger. A size of None is not known here."""

@@ -23,7 +23,7 @@ from dagy_queue import (
     FlowModel,
 )
 from dagy_queue.aws.clients import AwsClients
-from dagy_queue.launching import direct
+from dagy_queue.launching import attempts, direct
 from dagy_queue.local.environment import environ
 from dagy_queue.local.stack import LocalStack
 from dagy_queue.records.models import bind_models
@@ -163,14 +163,14 @@ def ecs(stack: LocalStack) -> Any:
 def calls(stack: LocalStack, clients: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[Call]]:
     """The calls of RunTask, noted as they go to the local ECS; in a directory with the guide's template."""
     noted: list[Call] = []
-    run_task = direct.run_task
+    run_task = attempts.run_task
 
     def note(aws: AwsClients, region: str, parameters: dict[str, Any]) -> str:
         signer: Any = aws.in_region(region).ecs
         noted.append(Call(region, signer._request_signer._credentials.access_key, parameters))
         return run_task(aws, region, parameters)
 
-    monkeypatch.setattr(direct, "run_task", note)
+    monkeypatch.setattr(attempts, "run_task", note)
     monkeypatch.setattr(direct, "AwsClients", clients)
     template = re.search(r"^```json\n(.*?)^```$", LAUNCHING.read_text(), re.DOTALL | re.MULTILINE)
     assert template
