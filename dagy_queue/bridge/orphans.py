@@ -35,12 +35,12 @@ class OrphanSearch:
         self._container_name = container_name
         self._stop_orphans = stop_orphans
 
-    def look_for_unanswered(self, most: int = AT_ONCE) -> int:
+    def look_for_unanswered(self, first: float, second: float, most: int = AT_ONCE) -> int:
         """Have the tasks stopped of launches that were never answered; return how many launches there were.
 
         Raises an AwsError: those not looked for yet come up once more, minutes later.
         """
-        launches = self._sweeps.unanswered(most)
+        launches = self._sweeps.unanswered(first, second, most)
         for launch in launches:
             region, cluster = split_cluster(launch.pool.partition("|")[0])
             query = {"cluster": cluster, "startedBy": launch.attempt_id.started_by, "desiredStatus": "RUNNING"}

@@ -61,13 +61,14 @@ class Launcher:
             self._end(grant.attempt_id, expired())
             return
         try:
-            task_arn = launch_attempt(self._planner, self._services.aws, lambda: self._plan(grant))
+            launched = launch_attempt(self._planner, self._services.aws, lambda: self._plan(grant))
         except DagyQueueError as exc:
             if isinstance(exc, RedisUnavailable):
                 raise
             self._refused(grant, exc)
             return
-        noted = self._services.admission.launched(grant.attempt_id, task_arn)
+        task_arn = launched.task_arn
+        noted = self._services.admission.launched(grant.attempt_id, task_arn, launched.cpu)
         log.info("launched", run_id=grant.attempt_id.run_id, attempt=grant.attempt_id.attempt, task_arn=task_arn)
         if noted is Noted.STALE:
             self._stop_stale(grant.attempt_id, task_arn)

@@ -123,7 +123,7 @@ class DirectLauncher:
         return updated_from_report(record, report) if report else None
 
     def _run_task(self, attempt_id: AttemptId, request: LaunchRequest | ContainerRequest) -> str:
-        return launch_attempt(self._planner, self._aws, lambda: self._planner.plan(attempt_id, request))
+        return launch_attempt(self._planner, self._aws, lambda: self._planner.plan(attempt_id, request)).task_arn
 
     def _record(self, record: RunRecord) -> None:
         """Write a run's record. Its task runs already, so a failure is told and nothing else."""

@@ -79,9 +79,12 @@ class SweepLedger:
         args = (int(patience * 1000), int(longest_pass * 1000), most)
         return [SentAgain(kind, identifier) for kind, identifier in self.connection.run("lost_messages", *args)]
 
-    def unanswered(self, most: int) -> list[Unanswered]:
-        """Take the launches without an answer whose tasks are to be looked for now."""
-        found = self.connection.run("searches", most)
+    def unanswered(self, first: float, second: float, most: int) -> list[Unanswered]:
+        """Take the launches without an answer whose tasks are to be looked for now.
+
+        That is ``first`` seconds after their runs were over, and once more ``second`` seconds later.
+        """
+        found = self.connection.run("searches", int(first * 1000), int(second * 1000), most)
         return [Unanswered(AttemptId(run_id, int(attempt)), pool) for run_id, attempt, pool in found]
 
     def unwanted(self, task_arns: Sequence[str]) -> None:

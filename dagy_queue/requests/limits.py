@@ -21,11 +21,8 @@ class ClusterLimits:
     max_memory: int | None = None
 
     def check_task(self, cpu: int | None, memory: int | None, run_task_kwargs: Mapping[str, Any]) -> None:
-        """Raise RequestInvalid if a task is larger: what ``run_task_kwargs`` overrides counts before the size given."""
-        overrides = run_task_kwargs.get("overrides") or {}
-        self.check(
-            units_of(str(overrides.get("cpu") or "")) or cpu, units_of(str(overrides.get("memory") or "")) or memory
-        )
+        """Raise RequestInvalid if a task is larger."""
+        self.check(*size_with(run_task_kwargs, cpu, memory))
 
     def check(self, cpu: int | None, memory: int | None) -> None:
         """Raise RequestInvalid if a run is larger. A size of None is not known here."""
@@ -36,3 +33,9 @@ class ClusterLimits:
         ]
         if problems:
             raise RequestInvalid(problems)
+
+
+def size_with(run_task_kwargs: Mapping[str, Any], cpu: int | None, memory: int | None) -> tuple[int | None, int | None]:
+    """Return a task's CPU units and MiB: what ``run_task_kwargs`` overrides counts before the size given."""
+    overrides = run_task_kwargs.get("overrides") or {}
+    return units_of(str(overrides.get("cpu") or "")) or cpu, units_of(str(overrides.get("memory") or "")) or memory

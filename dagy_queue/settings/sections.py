@@ -162,6 +162,9 @@ class ReconcilerSettings(Section):
     missing_grace: Seconds = Field(300.0, ge=0, description="seconds in which ECS may not find a new task yet")
     message_patience: Seconds = Field(60.0, gt=0, description="seconds after which a message may count as lost")
     longest_pass: Seconds = Field(600.0, gt=0, description="seconds after which a dispatcher's task counts as dead")
+    search_after: Seconds = Field(
+        30.0, ge=0, description="seconds until the task of an unanswered launch is looked for"
+    )
     sweep_interval: Seconds = Field(900.0, gt=0, description="seconds between two searches for tasks that no run owns")
     stop_orphans: bool = Field(False, description="whether tasks of ours that the ledger does not know are stopped")
 

@@ -210,15 +210,10 @@ local function resume(id)
   redis.call('LPUSH', queue, message)
 end
 
--- Nobody knows whether a call of RunTask made a task, and none will be made any more: the reconciler looks for it, and
--- looks again when ECS must have heard of it.
-local LOOK_FIRST_MS, LOOK_AGAIN_MS = 30000, 330000
-
+-- Nobody knows whether a call of RunTask made a task, and none will be made any more: the reconciler looks for it.
 local function look_for_task(id)
   local own = redis.call('HMGET', run_key(id), 'asked', 'attempt')
-  if own[1] ~= own[2] or not own[1] then return end
-  redis.call('ZADD', P .. ':searches', now_ms() + LOOK_FIRST_MS, '1:' .. id .. '/' .. own[2])
-  redis.call('ZADD', P .. ':searches', now_ms() + LOOK_AGAIN_MS, '2:' .. id .. '/' .. own[2])
+  if own[1] and own[1] == own[2] then redis.call('ZADD', P .. ':searches', now_ms(), id .. '/' .. own[2]) end
 end
 
 local function stop_one(id, completion)
