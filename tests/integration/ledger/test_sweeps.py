@@ -10,14 +10,9 @@ from dagy_queue.ids import AttemptId, new_id
 from dagy_queue.ledger import BatchLedger, Continuation, Phase, RedisConnection, RunStatus
 from dagy_queue.ledger.leadership import Leadership
 from dagy_queue.ledger.sweeps import Miscounted, QuietTask, SentAgain, SweepLedger, Unanswered
-from tests.integration.ledger.test_admission import ARN, DONE, POOL, Scene
+from tests.integration.ledger.admission_kit import ARN, DONE, POOL, Scene
 
 LONG = 3600.0
-
-
-@pytest.fixture
-def scene(connection: RedisConnection) -> Scene:
-    return Scene(connection)
 
 
 @pytest.fixture

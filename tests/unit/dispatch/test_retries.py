@@ -9,7 +9,7 @@ from dagy_queue.outcomes import Kind, Outcome
 from dagy_queue.requests import LaunchRequest
 from tests.unit.strategies import unhurried
 
-RETRIED = {Kind.FAILED, Kind.OUT_OF_MEMORY, Kind.TIMED_OUT, Kind.LOST}
+RETRIED = (Kind.FAILED, Kind.OUT_OF_MEMORY, Kind.TIMED_OUT, Kind.LOST)
 
 
 def request(max_retries: int, retry_delay: float = 10.0) -> LaunchRequest:
