@@ -37,7 +37,7 @@ def publish(launcher: DagLauncher, runs: int, rng: random.Random) -> Workload:
     """Publish the runs."""
     workload = Workload()
     singles = runs // SINGLE_SHARE
-    for size in _sizes(runs - singles, min(SHARDS, runs // SINGLE_SHARE)):
+    for size in _sizes(runs - singles, min(SHARDS, max(1, runs // SINGLE_SHARE))):
         _publish_batch(launcher, workload, size, rng)
     for _ in range(singles):
         command, status = _one(rng)
