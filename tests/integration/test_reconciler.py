@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from celery import Celery
 
 from dagy_queue import BatchHandle, ContainerRequest, DagLauncher, Phase, RunCancelled, RunFailed, fan_out
 from dagy_queue.aws.clients import AwsClients
@@ -32,6 +34,18 @@ QUICK = {
     "DISPATCH__LEASE_SECONDS": "1",
     "DISPATCH__THROTTLE_DELAY": "0.05",
 }
+
+
+PLAIN_WORKER = """
+import sys
+from celery import Celery
+app = Celery("plain", broker=sys.argv[1], backend=sys.argv[1])
+app.conf.update(task_acks_late=True, task_reject_on_worker_lost=True, broker_connection_retry_on_startup=True)
+@app.task(name="plain.task")
+def task():
+    return "done"
+app.worker_main(["worker", "--pool=solo", "--queues=plain", "--without-mingle", "--without-gossip"])
+"""
 
 
 class Scene:
@@ -118,6 +132,26 @@ def test_a_launch_that_a_dying_dispatcher_took_along_is_published_again(scene: S
     scene.bridge()
     assert run.get(timeout=TIMEOUT)["exit_code"] == 0
     assert run.entry().attempt == 1
+
+
+def test_plain_celery_loses_what_a_dying_worker_took_along(scene: Scene) -> None:
+    """What the test before this one is about: the broker alone cannot bring the message back, late acks or not."""
+    app = Celery("plain", broker=scene.stack.redis_url, backend=scene.stack.redis_url, set_as_current=False)
+    command = [sys.executable, "-c", PLAIN_WORKER, scene.stack.redis_url]
+
+    def worker() -> Child:
+        return Child("plain", command, log=scene.stack.log_dir / "plain.log")
+
+    first = worker()
+    result = scene.freeze_while_popping(first, "plain", lambda: app.send_task("plain.task", queue="plain"))
+    second = worker()
+    try:
+        later = app.send_task("plain.task", queue="plain")
+        assert later.get(timeout=TIMEOUT) == "done"
+        assert result.state == "PENDING"
+        assert not scene.redis.exists("plain", "unacked")
+    finally:
+        second.kill()
 
 
 def test_a_fan_out_that_a_dying_dispatcher_took_along_is_published_again(scene: Scene) -> None:
