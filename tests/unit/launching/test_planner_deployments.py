@@ -85,3 +85,17 @@ def test_templates_of_levels_that_join_late_are_filled_in_and_data_of_the_reques
     plan = plans.plan(request, batch_id="batch", shard=4)
     assert spec_of(plan).parameters == {"out": "s3://b/acme/run/4", "data": "{{ run.id }}"}
     assert variables(container(plan.parameters))["WHO"] == "etl batch"
+
+
+@pytest.mark.parametrize(
+    ("fields", "units"),
+    [
+        ({}, 512),
+        ({"cpu": 1024, "memory": 2048}, 1024),
+        ({"run_task_kwargs": {"overrides": {"cpu": "2048", "memory": "4096"}}}, 2048),
+        ({"run_task_kwargs": {"overrides": {"cpu": "2 vcpu", "memory": "4096"}}}, 2048),
+    ],
+)
+def test_a_plan_knows_what_its_task_takes_of_the_cluster(fields: dict[str, Any], units: int) -> None:
+    plans = with_deployment({"cpu": 512, "memory": 1024})
+    assert plans.plan(flow(deployment_name="prod", **fields)).cpu == units
