@@ -87,7 +87,7 @@ class Scene:
         return published
 
     def _frozen(self, start: Callable[[], Child], queue: str) -> Child:
-        """Return a worker that is frozen while it waits for a message: for less than a second, as long as a BRPOP lasts."""
+        """Return a worker that is frozen while it waits for a message: for less than a second, as a BRPOP lasts."""
         with self.redis.monitor() as monitor:
             worker = start()
             next(each for each in monitor.listen() if {"BRPOP", queue} <= {*each["command"].split()})
