@@ -22,7 +22,7 @@ from dagy_queue.outcomes.tasks import outcome_of_task
 DETAIL_TYPE = "ECS Task State Change"
 _STOPPED = "STOPPED"
 _STATUS = re.compile(r"[A-Z_]{1,40}")
-_TASK_ARN = re.compile(r"arn:[!-~]{1,2000}")
+_TASK_ARN = re.compile(r"arn:[a-z0-9-]+:ecs:[a-z0-9-]*:[0-9]*:task/[A-Za-z0-9_/-]{1,300}")
 _LARGEST_VERSION = 2**53
 """Redis's Lua counts in doubles: above this, one version may look like another."""
 
@@ -88,7 +88,7 @@ def observation_of(task: Mapping[str, Any], container_name: str) -> Observation:
 
 def _task_arn(value: Any) -> str:
     if not (isinstance(value, str) and _TASK_ARN.fullmatch(value)):
-        raise EventInvalid(f"taskArn {value!r} is no ARN")
+        raise EventInvalid(f"taskArn {value!r} is no ARN of a task")
     return value
 
 
