@@ -88,17 +88,22 @@ class Consumer:
             except EventInvalid as exc:
                 unreadable.append((message, exc))
         judged = self._apply(events)
+        if judged is None:
+            self._hand.give_back()
+            return 0
         self._delete([message for message, verdict in judged if verdict.fate is Fate.DONE])
         judged += [(m, self._judge_unreadable(m, error)) for m, error in unreadable]
         bad = self._put_away((m, v) for m, v in judged if v.fate is Fate.QUARANTINE)
         self._delete(bad)
         return sum(verdict.fate is Fate.DONE for _, verdict in judged) + len(bad)
 
-    def _apply(self, events: Sequence[tuple[Received, TaskEvent]]) -> list[tuple[Received, Verdict]]:
-        """Apply events; return the verdicts, none if Redis stayed away for too long."""
-        answers = self._applier.apply([event.observation for _, event in events]) if events else None
+    def _apply(self, events: Sequence[tuple[Received, TaskEvent]]) -> list[tuple[Received, Verdict]] | None:
+        """Apply events and judge them; None if Redis stayed away for too long."""
+        answers = self._applier.apply([event.observation for _, event in events]) if events else []
+        if answers is None:
+            return None
         judged: list[tuple[Received, Verdict]] = []
-        for (message, event), answer in zip(events, answers or (), strict=answers is not None):
+        for (message, event), answer in zip(events, answers, strict=True):
             verdict = verdict_on_event(message, event, answer, self._rules, time.time())
             self._note(event, answer, verdict)
             judged.append((message, verdict))

@@ -78,6 +78,7 @@ class Hand:
         """Let others have the messages at once; return how many there were."""
         messages = self.let_go()
         if messages:
+            log.info("events_given_back", messages=len(messages))
             self._hide(messages, 0)
         return len(messages)
 

@@ -68,10 +68,13 @@ class Bridge:
         """Stop within the grace: what is in hand is finished, or else given back for others to receive at once."""
         deadline = time.monotonic() + self._settings.bridge.stop_grace
         self._shared.stop.asked.set()
-        _wait_until(lambda: not any(thread.is_alive() for thread in self._consumers), _POLLS_END)
+        self._wait_for_polls()
         _wait_until(lambda: all(hand.is_empty for hand in self._hands), deadline - time.monotonic())
+        unfinished = not all(hand.is_empty for hand in self._hands)
         self._shared.stop.over.set()
-        self._give_back()
+        if unfinished:
+            self._give_back()
+            self._wait_for_polls()
         for service in reversed(self._background):
             service.stop()
 
@@ -126,15 +129,19 @@ class Bridge:
         keep_hidden(self._hands, self._settings.bridge.visibility_timeout, self._shared.stop)
 
     def _give_back(self) -> None:
-        """Give back what is still in hand; SQS may be away as well, so this does not wait for long."""
+        """Give back what consumers that are stuck have in hand; SQS may be away too, so this does not wait for long."""
 
         def give_back() -> None:
-            if given := sum(hand.give_back() for hand in self._hands):
-                log.warning("events_given_back", messages=given)
+            for hand in self._hands:
+                hand.give_back()
 
         thread = threading.Thread(target=give_back, name="giving-back", daemon=True)
         thread.start()
         thread.join(_GIVING_BACK)
+
+    def _wait_for_polls(self) -> None:
+        """Wait for receives that are coming back, perhaps with what was just given back: their consumers end then."""
+        _wait_until(lambda: not any(thread.is_alive() for thread in self._consumers), _POLLS_END)
 
 
 def run_bridge(settings: Settings) -> None:

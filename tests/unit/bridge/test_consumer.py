@@ -281,6 +281,7 @@ def test_nothing_is_deleted_before_the_ledger_has_it(sqs: FakeSqs) -> None:
     sqs.put(body(stopped_event("run")))
     assert desk.consumer.turn() == 0
     assert sqs.ids() == ["m0"]
+    assert sqs.hidings == [("m0", 0)]
 
 
 def test_messages_that_sqs_will_not_keep_hidden_any_longer_are_let_go(sqs: FakeSqs) -> None:
