@@ -148,7 +148,8 @@ class Consumer:
         observation = event.observation
         told = answer.value if isinstance(answer, Applied) else "refused"
         if verdict.fate is Fate.DONE:
-            self._metrics.done(told, event.emitted_at)
+            has_moved = answer in (Applied.APPLIED, Applied.RESUMED)
+            self._metrics.done(told, event.emitted_at if has_moved else None)
         elif verdict.fate is Fate.AGAIN:
             self._metrics.done("left")
         log.info(

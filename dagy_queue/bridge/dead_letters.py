@@ -117,6 +117,7 @@ class DeadLetters:
     def __init__(self, queue: EventQueue, limit: int) -> None:
         self._queue = queue
         self._limit = limit
+        self._gone: set[str] = set()
 
     def read(self) -> list[DeadLetter]:
         """Return what is there."""
@@ -137,7 +138,8 @@ class DeadLetters:
                 if missing is not None and not missing & _ids(message):
                     continue
                 target.send(message.body)
-                self._queue.delete([message])
+                if not self._queue.delete([message]):
+                    self._gone.add(message.message_id)
                 moved.append(dead_letter(message))
                 if missing is not None:
                     missing -= _ids(message)
@@ -146,7 +148,7 @@ class DeadLetters:
         return moved
 
     def _walk(self) -> Generator[Received]:
-        """Yield each message once, held while the walk lasts. Giving back one that is deleted does nothing."""
+        """Yield each message once, held from others while the walk lasts."""
         held: dict[str, Received] = {}
         try:
             while len(held) < self._limit:
@@ -157,7 +159,7 @@ class DeadLetters:
                     return
                 yield from fresh[: self._limit]
         finally:
-            self._queue.hide(list(held.values()), 0)
+            self._queue.hide([message for key, message in held.items() if key not in self._gone], 0)
 
 
 def _ids(message: Received) -> set[str]:

@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 _RECEIVE_MARGIN = 60.0
 """Seconds that may pass between two receives beyond a long poll, for a batch that takes long to apply."""
-_REDIS_TIMEOUT = 2.0
+_REDIS_TIMEOUT = 1.0
 _REQUEST_TIMEOUT = 10.0
 
 

@@ -94,11 +94,12 @@ def redrive(
         raise typer.BadParameter("name messages, or say --all")
     desk = _desk(limit)
     moved = [letter.message_id for letter in desk.letters.redrive(desk.events, None if everything else wanted)]
+    more = "; there may be more: say it again" if len(moved) == limit else ""
     missing = len(wanted) - len(moved) if wanted else 0
     if as_json:
         typer.echo(json.dumps({"redriven": moved, "missing": missing}))
     else:
-        typer.echo(f"redriven: {len(moved)}")
+        typer.echo(f"redriven: {len(moved)}{more}")
     if missing:
         _fail(f"{missing} of {len(wanted)} messages are not in the dead-letter queue, or another reader has them")
 

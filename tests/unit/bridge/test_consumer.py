@@ -354,7 +354,9 @@ def test_what_is_received_after_the_stop_is_given_back(desk: Desk, sqs: FakeSqs)
     assert sqs.ids() == ["m0", "m1"]
 
 
-def test_metrics_tell_the_lag_and_the_oldest_message(desk: Desk, sqs: FakeSqs) -> None:
+def test_metrics_tell_the_lag_and_the_oldest_message(desk: Desk, sqs: FakeSqs, connection: RedisConnection) -> None:
+    launched_run(connection, "run")
+    sqs.put(body(event("stranger") | {"time": "2020-01-01T00:00:00Z"}))
     sqs.put(body(event("run") | {"time": datetime.now(UTC).isoformat()}))
     desk.consumer.turn()
     value: Callable[[str], float | None] = desk.shared.metrics.registry.get_sample_value

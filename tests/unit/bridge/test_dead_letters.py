@@ -189,5 +189,5 @@ def test_everything_is_redriven_without_its_attributes(sqs: FakeSqs) -> None:
     for number in range(25):
         quarantined(sqs, f"body {number}", f"original-{number}")
     assert len(letters(sqs).redrive(queue(sqs, QUEUE), None)) == 25
-    assert sqs.ids(DEAD) == []
+    assert (sqs.ids(DEAD), sqs.hidings) == ([], [])
     assert all(not message.attributes for message in sqs.queues[QUEUE])

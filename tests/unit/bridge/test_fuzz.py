@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -155,6 +156,7 @@ class Scene:
         assert detail["startedBy"] == f"dagy/{run_id}/1"
         assert detail["taskArn"] == self.before[run_id]["arn"] == after[run_id]["arn"]
         assert type(detail["version"]) is int
+        assert re.fullmatch(r"[A-Z_]+", detail["lastStatus"])
         assert after[run_id]["attempt"] == "1"
         stopped = after[run_id]["phase"] == "STOPPED"
         assert stopped == (detail["lastStatus"] == "STOPPED")

@@ -60,6 +60,12 @@ def test_messages_are_named_or_all_are_meant(sqs: FakeSqs) -> None:
     assert sqs.ids(DEAD) == []
 
 
+def test_more_than_the_limit_is_told(sqs: FakeSqs) -> None:
+    sqs.put("one", "two", "three", url=DEAD)
+    assert dlq("redrive", "--all", "--limit", "2") == "redriven: 2; there may be more: say it again\n"
+    assert dlq("redrive", "--all", "--limit", "2") == "redriven: 1\n"
+
+
 def test_a_purge_needs_a_yes(sqs: FakeSqs) -> None:
     sqs.put("one", url=DEAD)
     assert "say --yes" in dlq("purge", code=2)
