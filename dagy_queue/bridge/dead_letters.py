@@ -43,13 +43,13 @@ class DeadLetter:
     """Its id in the event queue, which is also the id in this queue if SQS moved it itself."""
     reason: str
     first_seen: str
-    arrived: str
+    sent: str
     run_id: str
     body: str
 
     def to_dict(self) -> dict[str, str]:
         """Return the plain form."""
-        names = ("message_id", "reason", "first_seen", "arrived", "run_id", "body")
+        names = ("message_id", "reason", "first_seen", "sent", "run_id", "body")
         return {name: getattr(self, name) for name in names}
 
 
@@ -105,7 +105,7 @@ def dead_letter(message: Received) -> DeadLetter:
         message_id=said.get(MESSAGE_ID) or message.message_id,
         reason=_reason(said),
         first_seen=said.get(FIRST_SEEN, ""),
-        arrived=_iso(message.sent_at),
+        sent=_iso(message.sent_at),
         run_id=_run_id(message.body),
         body=message.body,
     )

@@ -124,7 +124,7 @@ def _lines(letters: Sequence[DeadLetter]) -> Iterator[str]:
         yield "the dead-letter queue is empty"
     for letter in letters:
         about = f" run {letter.run_id}" if letter.run_id else ""
-        yield f"{letter.message_id} {letter.first_seen or letter.arrived}{about}: {letter.reason}"
+        yield f"{letter.message_id} {letter.first_seen or letter.sent}{about}: {letter.reason}"
 
 
 def _readable(body: str) -> Any:
