@@ -5,7 +5,6 @@ The reconciler calls it. Only silent tasks are described, a hundred at a time: a
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -74,7 +73,7 @@ def describe(
             raise
         return [], set(task_arns)
     missing = {failure.get("arn", "") for failure in answer["failures"] if failure.get("reason") == "MISSING"}
-    return [_plain(task) for task in answer["tasks"]], missing
+    return list(answer["tasks"]), missing
 
 
 def observations(tasks: Sequence[Mapping[str, Any]], container_name: str) -> Iterator[Observation]:
@@ -116,9 +115,3 @@ def in_hundreds(items: Iterable[T]) -> Iterator[list[T]]:
     remaining = iter(items)
     while part := list(islice(remaining, AT_ONCE)):
         yield part
-
-
-def _plain(task: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a description in the form of an event's detail: botocore has made its times datetimes."""
-    plain: Mapping[str, Any] = json.loads(json.dumps(task, default=lambda moment: moment.isoformat()))
-    return plain

@@ -32,14 +32,11 @@ _FIRST_BACKOFF, _LONGEST_BACKOFF = 1.0, 60.0
 _FAULTS_OF_AN_ITEM = frozenset({"ValidationException", "SerializationException"})
 
 
-def start_recorder(settings: Settings, connection: RedisConnection, stopping: threading.Event) -> threading.Thread:
-    """Start the recorder of a process; where records are off, forget the history instead."""
+def recording(settings: Settings, connection: RedisConnection) -> Callable[[threading.Event], None]:
+    """Return the loop that records until it is told to stop; where records are off, it forgets the history instead."""
     bind_models(settings)
     history = HistoryLedger(connection)
-    target = Recorder(history, settings.records).run if settings.records.enabled else _forgetting(history)
-    thread = threading.Thread(target=target, args=(stopping,), name="recorder", daemon=True)
-    thread.start()
-    return thread
+    return Recorder(history, settings.records).run if settings.records.enabled else _forgetting(history)
 
 
 class Recorder:

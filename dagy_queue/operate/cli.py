@@ -10,6 +10,7 @@ import typer
 
 from dagy_queue import __version__
 from dagy_queue.errors import DagyQueueError
+from dagy_queue.operate.dlq import dlq_app
 
 app = typer.Typer(
     name="dagy-queue",
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 flow_app = typer.Typer(help="Register flows.", no_args_is_help=True)
 app.add_typer(flow_app, name="flow")
+app.add_typer(dlq_app, name="dlq")
 
 LEVELS = ("debug", "info", "warning", "error")
 

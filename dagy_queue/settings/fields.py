@@ -51,3 +51,6 @@ Limit = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_empty_is_
 
 Share = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_empty_is_none)]
 """The same for a number that need not be whole."""
+
+Port = Annotated[Annotated[int, Field(ge=0, le=65_535)] | None, BeforeValidator(_empty_is_none)]
+"""The port of something that need not be served."""

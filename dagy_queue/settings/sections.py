@@ -15,7 +15,7 @@ from dagy_queue.requests.parsing import level_problems, problems_of
 from dagy_queue.requests.placement import PlacementFields
 from dagy_queue.requests.refusals import allowed
 from dagy_queue.requests.sizes import size_problem
-from dagy_queue.settings.fields import JsonObject, JsonObjects, JsonTexts, Limit, Names, Section, Share, read_json
+from dagy_queue.settings.fields import JsonObject, JsonObjects, JsonTexts, Limit, Names, Port, Section, Share, read_json
 
 
 class RedisSettings(Section):
@@ -150,7 +150,22 @@ class BridgeSettings(Section):
     queue_name: str = Field("dagy-task-events", description="queue name, used where queue_url is empty")
     consumers: int = Field(2, ge=1, le=64, description="parallel receivers in one bridge process")
     wait_seconds: int = Field(20, ge=0, le=20, description="long poll; SQS allows at most 20 seconds")
-    visibility_timeout: int = Field(60, ge=1, le=43_200, description="seconds a received message stays hidden")
+    visibility_timeout: int = Field(
+        60, ge=1, le=43_200, description="seconds a received message stays hidden; prolonged while it is worked on"
+    )
+    max_receives: int = Field(
+        5,
+        ge=1,
+        le=1000,
+        description="receives after which a message that cannot be applied goes to the dead-letter queue, with its "
+        "reason; keep it below the redrive policy's maxReceiveCount",
+    )
+    dead_letter_url: str = Field("", description="dead-letter queue; empty: the one of the queue's redrive policy")
+    stop_grace: Seconds = Field(
+        5.0, ge=0, description="seconds that messages in hand may take after SIGTERM; then they are given back"
+    )
+    health_host: str = Field("127.0.0.1", description="address that serves /healthz and /metrics")
+    health_port: Port = Field(None, description="port of /healthz and /metrics, 0 for any free one; empty: not served")
 
 
 class ReconcilerSettings(Section):

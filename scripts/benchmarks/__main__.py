@@ -11,12 +11,13 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from scripts.benchmarks import admission, enqueueing, large_fan_out, local_flows, quotas, throughput
+from scripts.benchmarks import admission, enqueueing, events, large_fan_out, local_flows, quotas, throughput
 
 BENCHMARKS = {
     "throughput": throughput.run,
     "enqueueing": enqueueing.run,
     "admission": admission.run,
+    "events": events.run,
     "large_fan_out": large_fan_out.run,
     "quotas": quotas.run,
     "local_flows": local_flows.run,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from dagy_queue.local.redis_server import free_port
 from dagy_queue.local.stack import LocalStack
 from scripts.settings_reference import reference
+from tests.integration.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -111,6 +115,52 @@ def test_the_snippets_of_fan_out_run_as_they_stand(workplace: tuple[Path, dict[s
         "1 ['FAILED']",
         "48",
     ]
+
+
+def test_the_commands_of_the_bridge_run_as_they_stand(workplace: tuple[Path, dict[str, str]]) -> None:
+    directory, environment = workplace
+    _, commands = blocks(ROOT / "docs" / "bridge.md", "bash")
+    dead = environment["DAGY_EVENT_QUEUE_URL"] + "-dlq"
+    send = f"import boto3; print(boto3.client('sqs').send_message(QueueUrl='{dead}', MessageBody='odd')['MessageId'])"
+    for command in commands.splitlines():
+        message_id = run([sys.executable, "-c", send], directory, environment).strip()
+        printed = run(command.replace("MESSAGE_ID", message_id).split(), directory, environment)
+        assert printed
+    assert run(["dagy-queue", "dlq", "list"], directory, environment) == "the dead-letter queue is empty\n"
+
+
+def test_the_bridge_serves_what_its_page_says(workplace: tuple[Path, dict[str, str]]) -> None:
+    directory, environment = workplace
+    page = (ROOT / "docs" / "bridge.md").read_text()
+    script, _ = blocks(ROOT / "docs" / "bridge.md", "bash")
+    port = str(free_port())
+    urls = [url.replace("9464", port) for url in re.findall(r"`(http://127\.0\.0\.1:9464/\w+)`", page)]
+    script = script.replace("9464", port).replace("dagy-queue bridge", "exec dagy-queue bridge")
+    child = subprocess.Popen(["bash", "-c", script], cwd=directory, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        health, metrics = [eventually(lambda url=url: fetched(url), f"{url} answers") for url in urls]
+    finally:
+        child.terminate()
+        child.wait(timeout=30)
+    assert json.loads(health)["status"] == "ok"
+    named = set(re.findall(r"`(dagy_bridge_\w+)", page))
+    assert named <= set(re.findall(r"^# TYPE (\w+)", metrics, re.MULTILINE))
+
+
+def fetched(url: str) -> str:
+    try:
+        with urllib.request.urlopen(url, timeout=20) as answer:  # noqa: S310 - our own
+            return str(answer.read().decode())
+    except OSError:
+        return ""
+
+
+def test_the_policy_of_the_bridge_allows_every_call_that_it_makes() -> None:
+    _, text = blocks(ROOT / "docs" / "bridge.md", "json")
+    allowed = {action for statement in json.loads(text)["Statement"] for action in statement["Action"]}
+    sources = [(ROOT / "dagy_queue" / "bridge" / name).read_text() for name in ("event_queue.py", "dead_letters.py")]
+    made = {call.removesuffix("Batch") for source in sources for call in re.findall(r'mapped\("(sqs:\w+)"\)', source)}
+    assert made - {"sqs:PurgeQueue"} == {action for action in allowed if action.startswith("sqs:")}
 
 
 def test_the_local_stacks_snippet_runs() -> None:

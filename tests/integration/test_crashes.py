@@ -12,14 +12,13 @@ import pytest
 
 from dagy_queue import ContainerRequest, DagLauncher, Phase, RunCancelled, RunFailed, RunHandle
 from dagy_queue.aws.clients import AwsClients
-from dagy_queue.bridge.consumer import Consumer
-from dagy_queue.errors import AwsUnavailable
 from dagy_queue.ids import AttemptId
-from dagy_queue.ledger import RedisConnection, RunLedger
+from dagy_queue.ledger import RedisConnection
 from dagy_queue.local.processes import Child
 from dagy_queue.local.stack import LocalStack
 from tests.integration.conftest import TIMEOUT
 from tests.integration.waiting import eventually, until_phase
+from tests.unit.bridge.kit import make_desk
 
 STUB = ContainerRequest(org_id="acme", image="dagy-local/stub:latest")
 SHORT_LEASE = {"DAGY_QUEUE__DISPATCH__LEASE_SECONDS": "1", "DAGY_QUEUE__DISPATCH__THROTTLE_DELAY": "0.05"}
@@ -170,8 +169,8 @@ def test_a_container_that_exits_with_another_code_fails_its_run(scene: Scene) ->
 def test_a_bridge_that_dies_before_it_deletes_resumes_nothing_twice(scene: Scene) -> None:
     scene.dispatcher()
     run = scene.launcher.enqueue(STUB)
-    settings = scene.stack.settings(bridge={"wait_seconds": 1, "visibility_timeout": 1})
-    runs = RunLedger(RedisConnection(settings.redis))
+    settings = scene.stack.settings()
+    connection = RedisConnection(settings.redis)
 
     class DyingSqs:
         """Receives like SQS; the process is gone before it can delete."""
@@ -180,12 +179,12 @@ def test_a_bridge_that_dies_before_it_deletes_resumes_nothing_twice(scene: Scene
 
         @staticmethod
         def delete_message_batch(**_: Any) -> None:
-            raise AwsUnavailable("killed")
+            raise RuntimeError("killed")
 
-    dying = Consumer(DyingSqs(), settings.bridge.queue_url, runs, settings.bridge, "worker")
+    dying = make_desk(DyingSqs(), connection, url=settings.bridge.queue_url, visibility_timeout=1).consumer
 
     def resumed() -> bool:
-        with contextlib.suppress(AwsUnavailable):
+        with contextlib.suppress(RuntimeError):
             dying.turn()
         return run.entry().completion is not None
 

@@ -51,7 +51,7 @@ PLACES = places(stopped_event())
 
 
 def read(value: Any) -> Any:
-    return read_event(body(value), "worker")
+    return read_event(body(value), "worker").observation
 
 
 @unhurried

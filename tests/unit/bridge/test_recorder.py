@@ -9,12 +9,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from dagy_queue.bridge import recorder as module
-from dagy_queue.bridge.recorder import BATCH, Recorder, start_recorder
+from dagy_queue.bridge.recorder import BATCH, Recorder, recording
 from dagy_queue.errors import AwsError, AwsRefused, AwsThrottled, AwsUnavailable, RedisUnavailable
 from dagy_queue.ledger import Phase, RedisConnection, RunLedger, RunStatus
 from dagy_queue.ledger.history import HistoryLedger
 from dagy_queue.records.runs import RunRecord
-from dagy_queue.settings import RecordsSettings, RedisSettings
+from dagy_queue.settings import RecordsSettings, RedisSettings, Settings
 from tests.unit.kit import settings_on
 from tests.unit.ledger.kit import granted_run, launched_run, parked_run
 
@@ -289,10 +289,16 @@ def test_an_idle_recorder_asks_redis_rarely(
     assert connection.client.info("stats")["total_commands_processed"] - before < 5
 
 
+def started(settings: Settings, connection: RedisConnection, stopping: threading.Event) -> threading.Thread:
+    thread = threading.Thread(target=recording(settings, connection), args=(stopping,), daemon=True)
+    thread.start()
+    return thread
+
+
 def test_a_recorder_that_is_switched_off_forgets_the_history(connection: RedisConnection) -> None:
     HistoryLedger(connection).claim("earlier", 60)
     stopping = threading.Event()
-    thread = start_recorder(settings_on(connection, records={"enabled": False}), connection, stopping)
+    thread = started(settings_on(connection, records={"enabled": False}), connection, stopping)
     thread.join(10)
     assert not thread.is_alive()
     parked_run(connection, "a")
@@ -303,7 +309,7 @@ def test_a_recorder_stops_soon_also_without_redis() -> None:
     nowhere = RedisConnection(RedisSettings(url="redis://127.0.0.1:1/0", socket_timeout=1))
     for enabled in (True, False):
         stopping = threading.Event()
-        thread = start_recorder(settings_on(nowhere, records={"enabled": enabled}), nowhere, stopping)
+        thread = started(settings_on(nowhere, records={"enabled": enabled}), nowhere, stopping)
         stopping.set()
         thread.join(10)
         assert not thread.is_alive()

@@ -16,7 +16,8 @@ from dagy_queue.operate import cli, flows, log_setup
 from dagy_queue.records.flows import RegisteredFlow
 from dagy_queue.settings import settings
 
-COMMANDS = [[], ["up"], ["dispatcher"], ["bridge"], ["config"], ["flow"], ["flow", "push"]]
+DLQ = [["dlq"], *(["dlq", name] for name in ("list", "show", "redrive", "purge"))]
+COMMANDS = [[], ["up"], ["dispatcher"], ["bridge"], ["config"], ["flow"], ["flow", "push"], *DLQ]
 
 
 @pytest.fixture(autouse=True)
