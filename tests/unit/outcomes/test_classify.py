@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dagy_queue.outcomes import Kind, Outcome, classify_stop
-from dagy_queue.outcomes.classify import StoppedContainer, StoppedTask
+from dagy_queue.outcomes.stopped_task import StoppedContainer, StoppedTask
 from tests.unit.strategies import unhurried
 
 STOP_CODES = (
