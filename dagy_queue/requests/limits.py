@@ -17,6 +17,10 @@ class ClusterLimits:
     max_cpu: int | None = None
     max_memory: int | None = None
 
+    def allow(self, cpu: int, memory: int) -> bool:
+        """Tell whether a run may be so large."""
+        return cpu <= (self.max_cpu or cpu) and memory <= (self.max_memory or memory)
+
     def check(self, cpu: int | None, memory: int | None) -> None:
         """Raise RequestInvalid if a run is larger. A size of None is not known here."""
         problems = [
