@@ -34,7 +34,7 @@ PULL_CAUSES = (
         "ecr:BatchGetImage, ecr:GetDownloadUrlForLayer), or give the definition the registry's credentials",
     ),
     start_failure(
-        rf"(?s){_PULL}(no such host.*\.amazonaws\.com\.?$|invalid reference|unsupported manifest|name invalid)",
+        rf"(?s){_PULL}(invalid reference|unsupported manifest|name invalid)",
         "the image's name is not one that can be pulled",
         "check the image's name, registry and tag",
     ),
