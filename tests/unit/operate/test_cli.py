@@ -16,7 +16,7 @@ from dagy_queue.operate import cli, flows, log_setup
 from dagy_queue.records.flows import RegisteredFlow
 from dagy_queue.settings import settings
 
-COMMANDS = [[], ["up"], ["dispatcher"], ["bridge"], ["config"], ["flow"], ["flow", "push"]]
+COMMANDS = [[], ["up"], ["dispatcher"], ["bridge"], ["config"], ["explain"], ["flow"], ["flow", "push"]]
 
 
 @pytest.fixture(autouse=True)
