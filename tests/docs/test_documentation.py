@@ -113,6 +113,17 @@ def test_the_snippets_of_fan_out_run_as_they_stand(workplace: tuple[Path, dict[s
     ]
 
 
+def test_the_snippets_of_retries_run_as_they_stand(workplace: tuple[Path, dict[str, str]]) -> None:
+    directory, environment = workplace
+    page = ROOT / "docs" / "retries.md"
+    program = [*blocks(page, "python"), "print(run.run_id)"]
+    *printed, run_id = run([sys.executable, "-c", "\n".join(program)], directory, environment).splitlines()
+    assert printed == ["0", "0", "0", "True", "failed {'max_retries': 2}"]
+    (explain,) = [block.strip() for block in blocks(page, "bash")]
+    answer = run(["bash", "-c", explain], directory, {**environment, "RUN_ID": run_id})
+    assert "what happened  the container failed (exit code 3)" in answer
+
+
 def test_the_local_stacks_snippet_runs() -> None:
     (snippet,) = blocks(ROOT / "docs" / "local-stack.md", "python")
     assert "redis://127.0.0.1:" in run([sys.executable, "-c", snippet], ROOT, dict(os.environ))
