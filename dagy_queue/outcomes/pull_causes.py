@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dagy_queue.outcomes.causes import passing_start_failure, start_failure
 
+_STATUS = r"(status code |error \()"  # a mere number may be an image's tag
 _PULL = "CannotPull(Container|ECRContainer|ImageManifest)Error.*"
 
 PULL_CAUSES = (
     passing_start_failure(
-        rf"(?s){_PULL}(toomanyrequests|too many requests|rate limit|rate exceeded|throttling|\b429\b)",
+        rf"(?s){_PULL}(toomanyrequests|too many requests|rate limit|rate exceeded|throttling|{_STATUS}429)",
         "the registry limited the rate of pulls",
         "keep the image in Amazon ECR, use a pull-through cache, or log in to the registry for a higher limit",
     ),
@@ -28,7 +29,7 @@ PULL_CAUSES = (
     ),
     start_failure(
         rf"(?s){_PULL}(access ?denied|not authorized|unauthorized|forbidden|no basic auth|authorization token"
-        r"|authentication required|\b40[13]\b|role has the permissions|may require ['\"]?docker login|: denied)",
+        rf"|authentication required|{_STATUS}40[13]|role has the permissions|may require ['\"]?docker login|: denied)",
         "the registry does not let the task pull its image",
         "check that the image's name is right and that the execution role may pull it (ecr:GetAuthorizationToken, "
         "ecr:BatchGetImage, ecr:GetDownloadUrlForLayer), or give the definition the registry's credentials",
@@ -41,13 +42,14 @@ PULL_CAUSES = (
     passing_start_failure(
         rf"(?s){_PULL}(i/o timeout|timed? ?out|timeout|deadline exceeded|request cancell?ed|context cancell?ed"
         r"|connection (refused|reset|issue)|no such host|no route|TLS handshake|broken pipe|\bEOF\b|invalid argument"
-        r"|signal: killed|temporary failure|\b50[0-4]\b|internal server error|service unavailable|bad gateway)",
+        rf"|signal: killed|temporary failure|{_STATUS}50[0-4]|internal server error|service unavailable|bad gateway)",
         "the registry could not be reached, or stopped answering, while the image was pulled",
         "if it happens each time, give the task a way to the registry: assign_public_ip in a public subnet, a NAT "
         "gateway, or VPC endpoints for ECR and S3; and let its security group send to port 443",
     ),
     start_failure(
-        rf"(?s){_PULL}(not found|notfound|does not exist|no such image|unknown|check whether the image exists|\b404\b)",
+        rf"(?s){_PULL}(not found|notfound|does not exist|no such image|manifest[ _]unknown|name[ _]unknown"
+        rf"|not known to registry|check whether the image exists|{_STATUS}404)",
         "there is no such image",
         "check the image's name and tag, and that it was pushed to this registry, account and region",
     ),

@@ -17,19 +17,19 @@ _MISSING = (
 _OUT_OF_REACH = (
     r"(connection issue|timed? ?out|timeout|deadline exceeded|request ?cancell?ed|context cancell?ed|i/o timeout"
     r"|connection (refused|reset)|no such host|TLS handshake|signal: killed|throttl|rate exceeded|too many requests"
-    r"|internal ?(server ?)?error|service unavailable|\b50[0-4]\b)"
+    r"|internal ?(server ?)?error|service unavailable|status ?code:? ?50[0-4])"
 )
 _ROUTE = "a NAT gateway, assign_public_ip in a public subnet, or a VPC endpoint; and DNS in the VPC"
 _INIT = "(?s)ResourceInitializationError.*"
 _LOGS = rf"{_INIT}(logger args|logging driver|log ?stream|log ?group|CloudWatch).*"
 _ENV_FILES = rf"{_INIT}(env(ironment)? files?).*"
-_EFS = rf"{_INIT}(EFS|mount\.nfs|volume).*"
+_EFS = rf"{_INIT}(\bEFS\b|mount\.nfs|volume).*"
 _SECRETS = rf"{_INIT}(secret|registry auth|ssm|asm|parameter).*"
 _EC2 = "(?s)Unexpected EC2 error while attempting to.*"
 
 _NETWORK_CAUSES = (
     passing_start_failure(
-        "(Timeout|timed? ?out).*(network interface|ENI\\b)|network interface provision.*(timeout|error)",
+        "(Timeout|timed? ?out).*(network interface|\\bENI\\b)|network interface provision.*(timeout|error)",
         "ECS did not get a network interface ready in time",
         "usually it passes; if not, check the subnet's free addresses and the account's limit of network interfaces",
     ),
@@ -59,7 +59,7 @@ _NETWORK_CAUSES = (
         "usually it passes; if not, check the subnets and security groups, and the limit of network interfaces",
     ),
     passing_start_failure(
-        "Capacity is unavailable|reached the limit on the number of|RESOURCE:",
+        r"Capacity is unavailable|reached the limit on the number of|\bRESOURCE:(CPU|MEMORY|PORTS|ENI|GPU)",
         "AWS had no room for the task",
         "usually it passes; if not, name subnets of other availability zones, or ask for a higher vCPU quota",
     ),
@@ -105,6 +105,11 @@ _RESOURCE_CAUSES = (
         rf"{_EFS}",
         "the task's EFS file system could not be mounted",
         "check its id, its directory or access point, and that it has a mount target in the task's zone",
+    ),
+    start_failure(
+        rf"{_INIT}(not authorized to perform: ecr:)",
+        "the execution role may not log in to the registry",
+        "allow the execution role ecr:GetAuthorizationToken, ecr:BatchGetImage and ecr:GetDownloadUrlForLayer",
     ),
     start_failure(
         rf"{_SECRETS}({_DENIED})",

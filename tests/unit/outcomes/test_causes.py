@@ -13,6 +13,7 @@ SECRETS = (
     "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: unable "
     "to retrieve secret from asm: service call has been retried 1 time(s): "
 )
+DENIED = SECRETS + "AccessDeniedException: User: arn:aws:sts::1:assumed-role/x is not authorized to perform: "
 LOGS = "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: "
 EFS = "ResourceInitializationError: failed to invoke EFS utils commands to set up EFS volumes: stderr: "
 ENI = "Unexpected EC2 error while attempting to Create Network Interface in subnet 'subnet-1': "
@@ -26,6 +27,13 @@ PASSING = [
     (PULL + "failed to resolve ref: dial tcp 34.205.13.154:443: i/o timeout", "could not be reached"),
     (PULL + "net/http: request canceled while waiting for connection", "could not be reached"),
     (PULL + "context canceled", "could not be reached"),
+    (PULL + "failed to resolve ref docker.io/acme/etl:403: dial tcp: i/o timeout", "could not be reached"),
+    (PULL + "failed to resolve ref docker.io/acme/etl:404: connection reset by peer", "could not be reached"),
+    (
+        "CannotPullContainerError: API error (500): Get https://1.dkr.ecr.us-east-1.amazonaws.com/v2/",
+        "could not be reached",
+    ),
+    ("RESOURCE:ENI", "no room"),
     (PULL + "unexpected EOF", "could not be reached"),
     (PULL + "unexpected status from HEAD request: 503 Service Unavailable", "could not be reached"),
     (
@@ -69,6 +77,13 @@ LASTING = [
         "let the task pull",
     ),
     (PULL + "no basic auth credentials", "let the task pull"),
+    ("CannotPullContainerError: API error (404): repository nope not found", "no such image"),
+    (PULL + "x509: certificate signed by unknown authority", "could not be pulled"),
+    (
+        DENIED + "secretsmanager:GetSecretValue on resource: arn:aws:secretsmanager:eu-west-1:1:secret:x",
+        "not read a secret",
+    ),
+    (DENIED + "ecr:GetAuthorizationToken on resource: *", "log in to the registry"),
     (PULL + "write /var/lib/x: no space left on device", "does not fit"),
     (
         "CannotPullContainerError: image Manifest does not contain descriptor matching platform 'linux/amd64'",
