@@ -257,6 +257,27 @@ def test_a_container_whose_end_nobody_saw_is_tried_again_like_a_failure(faults: 
     assert run.entry().counts == {"max_retries": 1}
 
 
+def test_a_run_that_nobody_saw_end_fails_its_chord(faults: Faults, noted: Noted) -> None:
+    faults(exit_lost_next=1)
+    result = chord([launch_sig(STUB)])(app_sig("identity").on_error(app_sig("note_failure", "lost-chord")))
+    with pytest.raises(ChordError, match="did not see how it ended"):
+        result.get(timeout=TIMEOUT, follow_parents=False)
+    assert noted("lost-chord") == [result.id]
+
+
+def test_a_run_that_is_out_of_time_fails_for_celery_and_is_not_tried_again(
+    states: Callable[[str], States], noted: Noted
+) -> None:
+    run_id = new_id()
+    told = states(run_id)
+    options = CeleryOptions(link_error=app_sig("note_failure", "timed-out"))
+    run = launch(STUB, run_id=run_id, command=["60", "0"], timeout="1s", max_retries=3, options=options)
+    assert failure_of(run)["kind"] == "timed_out"
+    assert noted("timed-out") == [run_id]
+    assert told.until("FAILURE").count("RETRY") == 0
+    assert run.entry().attempt == 1
+
+
 def test_a_task_that_somebody_stopped_is_cancelled_and_not_tried_again(flows: LocalStack) -> None:
     run = launch(STUB, command=["60", "0"], max_retries=3)
     until_phase(run, Phase.RUNNING)
