@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
+from botocore import session
 
 from dagy_queue.ledger import RedisConnection
 from dagy_queue.local.redis_server import RedisServer
@@ -14,6 +16,14 @@ from dagy_queue.settings import RedisSettings
 
 for name in [n for n in os.environ if n.startswith(("DAGY_", "AWS_"))]:
     del os.environ[name]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _aws_models_are_read_once() -> Iterator[None]:
+    """Let all of botocore's sessions share a loader: reading its models anew is most of what a client costs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "create_loader", cache(session.create_loader))
+        yield
 
 
 @pytest.fixture(scope="session")

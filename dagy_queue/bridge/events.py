@@ -1,4 +1,7 @@
-"""From an SQS message body to an observation of an attempt; pure. The consumer calls :func:`read_event`."""
+"""From an SQS message body, or a task as DescribeTasks tells it, to an observation of an attempt; pure.
+
+The consumer calls :func:`read_event`, the reconciler :func:`observation_of`.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +33,16 @@ def read_event(body: str, container_name: str) -> Observation:
 
 
 def _observation(envelope: Mapping[str, Any], container_name: str) -> Observation:
-    detail = envelope["detail"]
     if envelope["detail-type"] != DETAIL_TYPE:
         raise EventInvalid(f"detail-type {envelope['detail-type']!r} is not {DETAIL_TYPE!r}")
+    return observation_of(envelope["detail"], container_name)
+
+
+def observation_of(detail: Mapping[str, Any], container_name: str) -> Observation:
+    """Read the detail of an event, or a description, which has the same form.
+
+    Raises EventInvalid or another ValueError, KeyError, TypeError or AttributeError.
+    """
     started_by = detail.get("startedBy") or ""
     attempt_id = AttemptId.from_started_by(str(started_by))
     if attempt_id is None:

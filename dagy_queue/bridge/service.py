@@ -14,6 +14,7 @@ import structlog
 from dagy_queue.aws.clients import AwsClients
 from dagy_queue.aws.errors import mapped
 from dagy_queue.bridge.consumer import Consumer
+from dagy_queue.bridge.reconciler import Reconciler
 from dagy_queue.bridge.recorder import start_recorder
 from dagy_queue.ledger import RedisConnection, RunLedger
 from dagy_queue.settings import Settings
@@ -34,6 +35,7 @@ class Bridge:
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._recorder: threading.Thread | None = None
+        self._reconciler: threading.Thread | None = None
 
     def start(self) -> None:
         """Find the queue and start the consumers. Raises an AwsError if there is no such queue."""
@@ -45,6 +47,8 @@ class Bridge:
             thread.start()
             self._threads.append(thread)
         self._recorder = start_recorder(self._settings, self._runs.connection, self._stopping)
+        if self._settings.reconciler.enabled:
+            self._reconciler = self._start_reconciler()
         log.info("bridge_started", queue_url=url, consumers=bridge.consumers)
 
     def stop(self) -> None:
@@ -52,8 +56,14 @@ class Bridge:
         self._stopping.set()
         for thread in self._threads:
             thread.join(self._settings.bridge.wait_seconds + 5)
-        if self._recorder:
-            self._recorder.join(_RECORDER_STOPS)
+        for thread in filter(None, (self._recorder, self._reconciler)):
+            thread.join(_RECORDER_STOPS)
+
+    def _start_reconciler(self) -> threading.Thread:
+        reconciler = Reconciler(self._settings, self._aws, self._runs.connection)
+        thread = threading.Thread(target=reconciler.run, args=(self._stopping,), name="reconciler", daemon=True)
+        thread.start()
+        return thread
 
     def _queue_url(self) -> str:
         if self._settings.bridge.queue_url:

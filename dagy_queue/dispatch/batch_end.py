@@ -36,6 +36,7 @@ class NotAllEntered(Exception):
 def end_batch(services: Services, batch_id: str) -> dict[str, Any]:
     """Send a batch's callback, or fail it; return what was done. A batch that has ended is left alone."""
     batch = services.batches.get(batch_id)
+    services.batches.begin_work(batch_id)
     counts = services.batches.counts(batch_id)
     cancelled = counts.get(Phase.CANCELLED, 0)
     failed = counts.get(Phase.FAILED, 0) + cancelled
@@ -62,6 +63,7 @@ def give_up(services: Services, batch_id: str, error: Exception) -> None:
 def cancel_batch(services: Services, batch_id: str) -> int:
     """Cancel every shard that has not ended; return how many there were. Raises NotAllEntered to be called again."""
     batch = services.batches.get(batch_id)
+    services.batches.begin_work(batch_id)
     outcome = Outcome(kind=Kind.CANCELLED, summary=batch.cancel_reason).to_dict()
     ids = iter([shard_id(batch_id, shard) for shard in range(batch.expanded)])
     cancelled = 0
@@ -74,6 +76,7 @@ def cancel_batch(services: Services, batch_id: str) -> int:
     log.info("batch_cancelled", batch_id=batch_id, shards=cancelled, reason=batch.cancel_reason)
     if not batch.is_entered:
         raise NotAllEntered(batch_id)
+    services.batches.cancelled(batch_id)
     return cancelled
 
 

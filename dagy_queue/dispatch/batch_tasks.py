@@ -30,6 +30,7 @@ def register_batches(app: Celery, services: Services) -> None:
     def fan_out(self: Task, batch_id: str) -> dict[str, Any]:
         """Enter a batch's shards in the ledger; see ``dispatch/expansion.py``."""
         try:
+            services.batches.begin_work(batch_id)
             done = _expand(services, self, batch_id)
             if not done["shards"]:
                 batch_end.end_batch(services, batch_id)

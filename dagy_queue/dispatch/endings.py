@@ -53,6 +53,17 @@ def timed_out(outcome: Outcome | None = None) -> Outcome:
     )
 
 
+def not_started(outcome: Outcome) -> Outcome:
+    """The task was launched, but its container did not run within ``dispatch.start_timeout``."""
+    return Outcome(
+        kind=Kind.TIMED_OUT,
+        summary="the task did not start within the start timeout",
+        detail=outcome.detail or outcome.summary,
+        resolution="look at the task's events in the ECS console; or raise DAGY_QUEUE__DISPATCH__START_TIMEOUT",
+        task_arn=outcome.task_arn,
+    )
+
+
 def expired() -> Outcome:
     """Celery's ``expires`` passed in the admission queue."""
     return Outcome(

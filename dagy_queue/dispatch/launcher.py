@@ -13,9 +13,10 @@ import structlog
 from dagy_queue.dispatch.endings import cancelled, crashed, expired, gave_up, no_more_tries, refused
 from dagy_queue.dispatch.next_attempt import changed_request
 from dagy_queue.dispatch.services import Services
-from dagy_queue.errors import AwsError, AwsRefused, AwsThrottled, DagyQueueError, RedisUnavailable
+from dagy_queue.errors import AwsError, AwsThrottled, AwsUnavailable, DagyQueueError, RedisUnavailable
 from dagy_queue.ids import AttemptId
-from dagy_queue.launching.calls import definition_is_gone, run_task, stop_task
+from dagy_queue.launching.attempts import launch_attempt
+from dagy_queue.launching.calls import stop_task
 from dagy_queue.launching.definition_cache import LedgerCache
 from dagy_queue.launching.planner import CrewShard, Plan, Planner
 from dagy_queue.launching.refusals import Refusal, backoff, is_last_try, refusal_of
@@ -61,13 +62,14 @@ class Launcher:
             self._end(grant.attempt_id, expired())
             return
         try:
-            task_arn = self._run_task(grant)
+            launched = launch_attempt(self._planner, self._services.aws, lambda: self._plan(grant))
         except DagyQueueError as exc:
             if isinstance(exc, RedisUnavailable):
                 raise
             self._refused(grant, exc)
             return
-        noted = self._services.admission.launched(grant.attempt_id, task_arn)
+        task_arn = launched.task_arn
+        noted = self._services.admission.launched(grant.attempt_id, task_arn, launched.cpu)
         log.info("launched", run_id=grant.attempt_id.run_id, attempt=grant.attempt_id.attempt, task_arn=task_arn)
         if noted is Noted.STALE:
             self._stop_stale(grant.attempt_id, task_arn)
@@ -82,17 +84,6 @@ class Launcher:
                 time.sleep(backoff(_STOP_DELAY, tries))
             else:
                 return
-
-    def _run_task(self, grant: Grant) -> str:
-        plan = self._plan(grant)
-        try:
-            return run_task(self._services.aws, plan.region, plan.parameters)
-        except AwsRefused as exc:
-            if not definition_is_gone(exc):
-                raise
-            self._planner.forget_definition(plan)
-            again = self._plan(grant)
-            return run_task(self._services.aws, again.region, again.parameters)
 
     def _plan(self, grant: Grant) -> Plan:
         asked = self._services.requests.read(grant.attempt_id.run_id, grant.request, grant.batch_id, grant.shard)
@@ -126,6 +117,7 @@ class Launcher:
             give_up_after=dispatch.start_timeout,
             reason=str(error),
             throttled=isinstance(error, AwsThrottled),
+            unanswered=isinstance(error, AwsUnavailable),
         )
         log.warning("launch_refused", run_id=grant.attempt_id.run_id, released=released.value, error=str(error))
         if released is Released.EXPIRED:

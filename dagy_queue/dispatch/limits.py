@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dagy_queue.ledger.admission import Limits, Rate
 from dagy_queue.requests import ContainerRequest, LaunchRequest
+from dagy_queue.requests.limits import size_with
 from dagy_queue.settings import Settings
 
 _UNITS_PER_VCPU = 1024
@@ -24,8 +25,12 @@ def limits_of(settings: Settings) -> Limits:
 
 
 def cpu_units_of(request: LaunchRequest | ContainerRequest, settings: Settings) -> int:
-    """Return the CPU units that a run counts for: its own, or the settings' where its task definition decides."""
-    return request.size[0] if request.size else settings.ecs.cpu
+    """Return the CPU units that a run counts for until its launch tells: its own, or else the settings'.
+
+    Its deployment or task definition may decide otherwise; that is looked up only for the launch.
+    """
+    cpu, _ = size_with(request.run_task_kwargs, *(request.size or (settings.ecs.cpu, None)))
+    return cpu or settings.ecs.cpu
 
 
 def _rate(rate: float | None, burst: float) -> Rate | None:

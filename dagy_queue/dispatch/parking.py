@@ -14,7 +14,7 @@ from celery import Task
 from celery.exceptions import Ignore
 
 from dagy.contract import ContractError, ErrorReport, ExitCode, ReportStatus, RunReport
-from dagy_queue.dispatch.endings import timed_out
+from dagy_queue.dispatch.endings import not_started, timed_out
 from dagy_queue.dispatch.limits import cpu_units_of
 from dagy_queue.dispatch.next_attempt import changed_request, growth_limits, next_attempt
 from dagy_queue.dispatch.retries import is_skipped, plan_retry
@@ -25,6 +25,7 @@ from dagy_queue.launching.placement import placement_of
 from dagy_queue.launching.storage import ObjectStore, report_uri
 from dagy_queue.ledger.attempts import NextAttempt, StoppedRun
 from dagy_queue.ledger.runs import CeleryState, Parked, Place
+from dagy_queue.messaging.names import RESUME_HEADER
 from dagy_queue.messaging.publication import about_request
 from dagy_queue.messaging.render import run_blanks
 from dagy_queue.messaging.states import PARKED_STATE, parked_state
@@ -109,7 +110,7 @@ def conclude(services: Services, task: Task, attempt: int) -> Any:
 
     Raises RunFailed, Revoked, RetryRun, or Ignore where there is nothing (more) to conclude.
     """
-    stopped = services.runs.stopped(task.request.id)
+    stopped = services.runs.claim(task.request.id, task.request.get(RESUME_HEADER))
     if stopped is None or stopped.attempt_id.attempt != attempt:
         raise Ignore
     asked = services.requests.read(stopped.attempt_id.run_id, stopped.request, stopped.batch_id, stopped.shard)
@@ -119,9 +120,11 @@ def conclude(services: Services, task: Task, attempt: int) -> Any:
         return _result(services, stopped, request, outcome, report)
     if stopped.cancel_reason or (outcome.kind is Kind.CANCELLED and not stopped.is_late):
         raise Revoked(stopped.cancel_reason or outcome.summary)
-    if stopped.is_late:
+    if stopped.is_late and not stopped.never_started:
         raise _failure(timed_out(outcome), None)
-    if isinstance(request, LaunchRequest):
+    if stopped.never_started:
+        outcome = not_started(outcome)
+    elif isinstance(request, LaunchRequest):
         outcome = explain_worker_exit(outcome)
     if is_skipped(request, outcome):
         return _skip(task, stopped, request, outcome)
@@ -138,11 +141,11 @@ def _how_it_ended(
 ) -> tuple[Outcome, RunReport | None]:
     """Return the outcome of this run, which is not its container's alone: the worker's report counts as well."""
     outcome = Outcome.from_dict(stopped.completion["outcome"])
-    by_itself = outcome.kind is Kind.FAILED and not stopped.cancel_reason  # not stopped from outside
+    by_itself = outcome.kind in (Kind.FAILED, Kind.LOST) and not stopped.cancel_reason  # not stopped from outside
     if isinstance(request, ContainerRequest) or not (outcome.succeeded or by_itself or stopped.shared_container):
         return outcome, None
     report = _report(services, stopped, request, outcome)
-    if stopped.shared_container and report is not None:
+    if report is not None and (stopped.shared_container or outcome.kind is Kind.LOST):
         kind, code = (Kind.FAILED, ExitCode.FLOW_FAILED) if report.error else (Kind.SUCCEEDED, ExitCode.OK)
         outcome = replace(outcome, kind=kind, exit_code=code)
     elif outcome.succeeded and (report is None or report.error is not None):
@@ -174,7 +177,8 @@ def _skip(
 def _report(
     services: Services, stopped: StoppedRun, request: LaunchRequest | ContainerRequest, outcome: Outcome
 ) -> RunReport | None:
-    if isinstance(request, ContainerRequest) or (outcome.exit_code is None and not stopped.shared_container):
+    may_have_left_one = outcome.exit_code is not None or outcome.kind is Kind.LOST or stopped.shared_container
+    if isinstance(request, ContainerRequest) or not may_have_left_one:
         return None
     uri = report_uri(services.settings.storage, request.org_id, stopped.attempt_id)
     if not uri:

@@ -15,12 +15,13 @@ from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import RedisUnavailable, RequestInvalid, RunFailed
 from dagy_queue.ids import AttemptId
 from dagy_queue.ledger import RunStatus
-from dagy_queue.messaging.names import ATTEMPT_HEADER, LAUNCH_TASK
+from dagy_queue.messaging.names import ATTEMPT_HEADER, LAUNCH_TASK, RESUME_HEADER
 from dagy_queue.outcomes import Kind, Outcome
 from dagy_queue.requests.templating import rendered
 
 log = structlog.get_logger(__name__)
 
+_OF_ONE_PASS = {ATTEMPT_HEADER, RESUME_HEADER}
 _STATUS_OF_STATE = {"SUCCESS": RunStatus.SUCCEEDED, "FAILURE": RunStatus.FAILED}
 
 
@@ -40,7 +41,7 @@ class LaunchTask(Task):
         request = request or self.request
         signature = super().signature_from_request(request, *args, **options)
         signature.options.update(expires=None, eta=None, countdown=None)
-        headers = {k: v for k, v in (signature.options.get("headers") or {}).items() if k != ATTEMPT_HEADER}
+        headers = {k: v for k, v in (signature.options.get("headers") or {}).items() if k not in _OF_ONE_PASS}
         signature.options["headers"] = headers
         return signature
 

@@ -1,7 +1,7 @@
 """What is registered and launched for a request: from a template, for an image, or an existing task definition; pure.
 
-``launching/planner.py`` asks :func:`wanted_definition` what a request needs, and ``launching/task_definitions.py``
-registers or describes it.
+``launching/planner.py`` asks :func:`existing_definition` and, where a request has none, :func:`made_definition`;
+``launching/task_definitions.py`` describes the one and registers the other.
 """
 
 from __future__ import annotations

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dagy_queue.launching.remembered import Remembered
 from dagy_queue.records.deployments import Deployment, DepPackage, find_packages, get_deployment
-
-_MAX_REMEMBERED = 4096
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,9 +35,7 @@ class DeploymentResolver:
         self._ttl = ttl
         self._find = find
         self._packages = packages
-        self._clock = clock
-        self._known: dict[tuple[str, str, str], tuple[ResolvedDeployment, float]] = {}
-        self._lock = threading.Lock()
+        self._known: Remembered[tuple[str, str, str], ResolvedDeployment] = Remembered(clock)
 
     def resolve(self, org_id: str, name: str, environment: str) -> ResolvedDeployment:
         """Return a deployment; without a name, one that gives nothing.
@@ -49,20 +45,7 @@ class DeploymentResolver:
         if not name:
             return NO_DEPLOYMENT
         key = (org_id, name, environment)
-        if found := self._remembered(key):
-            return found
-        with self._lock:
-            if found := self._remembered(key):
-                return found
-            found = self._read(*key)
-            if len(self._known) >= _MAX_REMEMBERED:
-                self._known.clear()
-            self._known[key] = (found, self._clock() + self._ttl)
-            return found
-
-    def _remembered(self, key: tuple[str, str, str]) -> ResolvedDeployment | None:
-        found, until = self._known.get(key, (None, 0.0))
-        return found if until > self._clock() else None
+        return self._known.get(key, lambda: self._read(*key), self._ttl)
 
     def _read(self, org_id: str, name: str, environment: str) -> ResolvedDeployment:
         deployment = self._find(org_id, name, environment)

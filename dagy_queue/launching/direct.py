@@ -16,12 +16,13 @@ import structlog
 from dagy.contract import ContractError
 from dagy_queue.aws.clients import AwsClients
 from dagy_queue.aws.errors import mapped
-from dagy_queue.errors import AwsRefused, AwsUnavailable, DagyQueueError, Problem, RequestInvalid
+from dagy_queue.errors import AwsUnavailable, DagyQueueError, Problem, RequestInvalid
 from dagy_queue.ids import AttemptId
-from dagy_queue.launching.calls import definition_is_gone, place_of_task, run_task
+from dagy_queue.launching.attempts import launch_attempt
+from dagy_queue.launching.calls import place_of_task
 from dagy_queue.launching.definition_cache import NoCache
 from dagy_queue.launching.direct_records import record_of, updated_from_report, updated_from_task
-from dagy_queue.launching.planner import Plan, Planner
+from dagy_queue.launching.planner import Planner
 from dagy_queue.launching.refusals import Refusal, backoff, refusal_of
 from dagy_queue.launching.storage import ObjectStore, report_uri
 from dagy_queue.records.models import bind_models
@@ -122,17 +123,7 @@ class DirectLauncher:
         return updated_from_report(record, report) if report else None
 
     def _run_task(self, attempt_id: AttemptId, request: LaunchRequest | ContainerRequest) -> str:
-        plan = self._planner.plan(attempt_id, request)
-        try:
-            return self._call(plan)
-        except AwsRefused as exc:
-            if not definition_is_gone(exc):
-                raise
-            self._planner.forget_definition(plan)
-            return self._call(self._planner.plan(attempt_id, request))
-
-    def _call(self, plan: Plan) -> str:
-        return run_task(self._aws, plan.region, plan.parameters)
+        return launch_attempt(self._planner, self._aws, lambda: self._planner.plan(attempt_id, request)).task_arn
 
     def _record(self, record: RunRecord) -> None:
         """Write a run's record. Its task runs already, so a failure is told and nothing else."""

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from dagy_queue.errors import FlowNotFound
+from dagy_queue.launching.remembered import FOR_EVER, Remembered
 from dagy_queue.records.flows import RegisteredFlow, find_flow
 from dagy_queue.records.models import LATEST
-
-_MAX_REMEMBERED = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class _Remembered:
-    flow: RegisteredFlow
-    until: float
 
 
 class FlowResolver:
@@ -31,28 +22,18 @@ class FlowResolver:
     ) -> None:
         self._latest_ttl = latest_ttl
         self._find = find
-        self._clock = clock
-        self._flows: dict[tuple[str, str, str], _Remembered] = {}
-        self._lock = threading.Lock()
+        self._flows: Remembered[tuple[str, str, str], RegisteredFlow] = Remembered(clock)
 
     def resolve(self, org_id: str, name: str, version: str) -> RegisteredFlow:
         """Return the flow. Raises FlowNotFound, or an AwsError if the registry cannot be read."""
         key = (org_id, name, version)
-        found = self._flows.get(key)
-        if found and found.until > self._clock():
-            return found.flow
-        with self._lock:
-            found = self._flows.get(key)
-            if found and found.until > self._clock():
-                return found.flow
-            flow = self._find(org_id, name, version)
-            if flow is None:
-                raise FlowNotFound(
-                    f"flow {name!r} version {version!r} is not registered for org {org_id!r}; "
-                    f"build and register it with `dagy-queue flow push FILE --org {org_id}`"
-                )
-            if len(self._flows) >= _MAX_REMEMBERED:
-                self._flows.clear()
-            ttl = self._latest_ttl if version == LATEST else float("inf")
-            self._flows[key] = _Remembered(flow, self._clock() + ttl)
-            return flow
+        return self._flows.get(key, lambda: self._read(*key), self._latest_ttl if version == LATEST else FOR_EVER)
+
+    def _read(self, org_id: str, name: str, version: str) -> RegisteredFlow:
+        flow = self._find(org_id, name, version)
+        if flow is None:
+            raise FlowNotFound(
+                f"flow {name!r} version {version!r} is not registered for org {org_id!r}; "
+                f"build and register it with `dagy-queue flow push FILE --org {org_id}`"
+            )
+        return flow

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dagy_queue.requests import ContainerRequest, LaunchRequest
+from dagy_queue.requests.capacity import may_be_on_fargate
 from dagy_queue.requests.overrides import merge_run_task_kwargs
 from dagy_queue.settings import EcsSettings, Settings
-
-FARGATE, EC2 = "FARGATE", "EC2"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,9 +34,7 @@ class Placement:
     @property
     def on_fargate(self) -> bool:
         """Whether Fargate runs the task, as far as the request tells."""
-        if self.strategy:
-            return all(str(item.get("capacityProvider", "")).startswith(FARGATE) for item in self.strategy)
-        return self.launch_type == FARGATE
+        return may_be_on_fargate(self.launch_type, self.strategy)
 
     @property
     def pool(self) -> str:

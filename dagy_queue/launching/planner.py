@@ -37,10 +37,9 @@ from dagy_queue.launching.storage import ObjectStore, report_uri, spec_uri, trac
 from dagy_queue.launching.task_definitions import TaskDefinitions
 from dagy_queue.requests import ContainerRequest, LaunchRequest, parse_request, read_request
 from dagy_queue.requests.definitions import read_template, registrable
-from dagy_queue.requests.limits import ClusterLimits
+from dagy_queue.requests.limits import ClusterLimits, size_with
 from dagy_queue.requests.overlay import overlay
 from dagy_queue.requests.overrides import ContainerOverride
-from dagy_queue.requests.sizes import units_of
 from dagy_queue.requests.tags import tags_problem
 from dagy_queue.requests.templating import TEMPLATED, rendered
 from dagy_queue.settings import Settings
@@ -56,6 +55,8 @@ class Plan:
     region: str
     parameters: Mapping[str, Any]
     launch: Launch
+    cpu: int | None
+    """CPU units of the task, as far as anybody says."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,7 +118,8 @@ class Planner:
             launch = self._fitting(replace(launch, spec=spec))
         parameters = run_task_parameters(launch)
         check_overrides_size(parameters["overrides"])
-        return Plan(region=placement.region, parameters=parameters, launch=launch)
+        cpu, _ = self._size(request, placement, definition)
+        return Plan(region=placement.region, parameters=parameters, launch=launch, cpu=cpu)
 
     def forget_definition(self, plan: Plan) -> None:
         """Drop what is remembered of a plan's task definition: ECS no longer accepts it."""
@@ -148,14 +150,17 @@ class Planner:
     def _check_limits(
         self, request: LaunchRequest | ContainerRequest, placement: Placement, definition: Definition
     ) -> None:
-        cpu, memory = request.size or (definition.cpu, definition.memory)
+        self._limits.check(*self._size(request, placement, definition))
         last = placement.kwargs.get("overrides") or {}
-        self._limits.check(
-            units_of(str(last.get("cpu") or "")) or cpu, units_of(str(last.get("memory") or "")) or memory
-        )
         listed = [o.model_dump() for o in request.container_overrides] + list(last.get("containerOverrides") or ())
         for container in listed:  # a task without a size of its own is as large as its containers
             self._limits.check(container.get("cpu"), container.get("memory"))
+
+    @staticmethod
+    def _size(
+        request: LaunchRequest | ContainerRequest, placement: Placement, definition: Definition
+    ) -> tuple[int | None, int | None]:
+        return size_with(placement.kwargs, *(request.size or (definition.cpu, definition.memory)))
 
     def _usual_overrides(
         self, request: LaunchRequest | ContainerRequest, facts: Mapping[str, Any]

@@ -8,27 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from dagy_queue.aws.errors import mapped
 from dagy_queue.errors import AwsRefused
 from dagy_queue.launching.definition_cache import DefinitionCache
 from dagy_queue.launching.definitions import Definition, definition_of
+from dagy_queue.launching.remembered import FOR_EVER, Remembered
 
 if TYPE_CHECKING:
     from mypy_boto3_ecs import ECSClient
 
-_T = TypeVar("_T")
-
 _HASH_LENGTH = 16
 _MAX_FAMILY = 255
-_MAX_REMEMBERED = 4096
-_STRIPES = 64
-"""Locks of one process: a definition that is slow to register holds up few others."""
 
 _LATEST_SECONDS = 30.0
 """How long the latest revision of a family is taken for the latest."""
@@ -38,20 +32,6 @@ def definition_hash(definition: Mapping[str, Any]) -> str:
     """Return the hash of a definition's content."""
     text = json.dumps(definition, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:_HASH_LENGTH]
-
-
-@dataclass(slots=True)
-class _Described:
-    document: Mapping[str, Any]
-    until: float
-
-
-@dataclass(slots=True)
-class _Known:
-    """What a process knows of one region."""
-
-    registered: dict[str, Definition] = field(default_factory=dict)
-    described: dict[str, _Described] = field(default_factory=dict)
 
 
 class TaskDefinitions:
@@ -67,58 +47,33 @@ class TaskDefinitions:
         self._client = client
         self._cache = cache
         self._family = family
-        self._clock = clock
-        self._regions: dict[str, _Known] = {}
-        self._locks = tuple(threading.Lock() for _ in range(_STRIPES))
+        self._registered: Remembered[tuple[str, str], Definition] = Remembered(clock)
+        """By region and digest."""
+        self._described: Remembered[tuple[str, str], Mapping[str, Any]] = Remembered(clock)
+        """By region and the name asked for."""
 
     def made(self, document: Mapping[str, Any], region: str) -> Definition:
         """Return the definition of a document, registering it once. Raises an AwsError if ECS refuses it."""
         digest = definition_hash(document)
-        if found := self._known(region).registered.get(digest):
-            return found
-        with self._lock(region, digest):
-            known = self._known(region).registered
-            found = known.get(digest)
-            if found is None:
-                found = definition_of(self._arn(digest, document, region), document)
-                _remember(known, digest, found)
-            return found
+        return self._registered.get(
+            (region, digest), lambda: definition_of(self._arn(digest, document, region), document)
+        )
 
     def existing(self, name: str, region: str) -> Mapping[str, Any]:
         """Return the document of an existing definition. A family means its latest revision, asked every 30 seconds.
 
         Raises an AwsError: AwsRefused if there is none.
         """
-        known = self._known(region).described
-        found = known.get(name)
-        if found is not None and found.until > self._clock():
-            return found.document
-        with self._lock(region, name):
-            found = known.get(name)
-            if found is None or found.until <= self._clock():
-                numbered = ":" in name.rpartition("/")[2]
-                until = float("inf") if numbered else self._clock() + _LATEST_SECONDS
-                found = _Described(self._describe(name, region), until)
-                _remember(known, name, found)
-            return found.document
+        numbered = ":" in name.rpartition("/")[2]
+        return self._described.get(
+            (region, name), lambda: self._describe(name, region), FOR_EVER if numbered else _LATEST_SECONDS
+        )
 
     def forget(self, name: str, region: str) -> None:
         """Drop a definition that ECS no longer accepts."""
-        known = self._known(region)
-        # Copies: other threads add to both while this one looks through them.
-        for asked, described in known.described.copy().items():
-            if name in (asked, described.document.get("taskDefinitionArn")):
-                known.described.pop(asked, None)
-        for digest, definition in known.registered.copy().items():
-            if definition.name == name:
-                known.registered.pop(digest, None)
-                self._cache.delete(_key(digest, region))
-
-    def _known(self, region: str) -> _Known:
-        return self._regions.setdefault(region, _Known())
-
-    def _lock(self, region: str, what: str) -> threading.Lock:
-        return self._locks[hash((region, what)) % _STRIPES]
+        self._described.forget(lambda key, found: key[0] == region and name in (key[1], found.get("taskDefinitionArn")))
+        for _, digest in self._registered.forget(lambda key, found: key[0] == region and found.name == name):
+            self._cache.delete(_key(digest, region))
 
     def _arn(self, digest: str, document: Mapping[str, Any], region: str) -> str:
         key = _key(digest, region)
@@ -151,12 +106,6 @@ class TaskDefinitions:
         """Return the family: a template's own name is kept, so that people find it."""
         family = str(document.get("family") or self._family)
         return f"{family[: _MAX_FAMILY - _HASH_LENGTH - 1]}-{digest}"
-
-
-def _remember(known: dict[str, _T], key: str, value: _T) -> None:
-    if len(known) >= _MAX_REMEMBERED:
-        known.clear()
-    known[key] = value
 
 
 def _key(digest: str, region: str) -> str:

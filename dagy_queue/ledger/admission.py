@@ -173,13 +173,15 @@ class AdmissionLedger:
         give_up_after: float,
         reason: str,
         throttled: bool = False,
+        unanswered: bool = False,
     ) -> Released:
         """Hold a run again, for ``delay`` seconds, after a launch that did not happen.
 
         ``new_attempt`` asks for a new client token (a placement failure is replayed under the old one). ``throttled``
-        lowers the rate of all dispatchers.
+        lowers the rate of all dispatchers. ``unanswered``: AWS may have made a task all the same.
         """
-        numbers = (int(delay * 1000), int(new_attempt), int(give_up_after * 1000), reason, int(throttled))
+        flags = (reason, int(throttled), int(unanswered))
+        numbers = (int(delay * 1000), int(new_attempt), int(give_up_after * 1000), *flags)
         return Released(self.connection.run("release", attempt_id.run_id, attempt_id.attempt, *numbers))
 
 

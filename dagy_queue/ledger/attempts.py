@@ -13,7 +13,6 @@ from typing import Any
 
 from dagy_queue.ids import AttemptId
 from dagy_queue.ledger.connection import RedisConnection
-from dagy_queue.ledger.phases import Phase
 
 COUNTED = ("oom_retries", "spot_retries", "start_retries")
 """Budgets that are counted by themselves; what remains of ``retries`` is that of ``max_retries``."""
@@ -22,7 +21,7 @@ _MOST_TEXT = 500
 """Characters of each text that is kept of an attempt while the next one goes on."""
 
 _FIELDS = (
-    *("phase", "attempt", "retries", "completion", "cancel", "request", "delta", "batch", "shard", "late", "crew"),
+    *("attempt", "retries", "completion", "cancel", "request", "delta", "batch", "shard", "late", "crew"),
     *("leader", "change", *COUNTED),
 )
 
@@ -40,7 +39,9 @@ class StoppedRun:
     batch_id: str
     shard: int | None
     is_late: bool = False
-    """Its timeout was over before the attempt ended."""
+    """Its timeout was over before the attempt ended, or its task had not started in time."""
+    never_started: bool = False
+    """Its task had not started in time."""
     shared_container: bool = False
     """Other shards ran in the same container: how that ended need not be how this run did."""
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -94,13 +95,15 @@ def begin_next(connection: RedisConnection, attempt_id: AttemptId, delay: float,
     return None if number < 0 else number
 
 
-def read_stopped(connection: RedisConnection, run_id: str) -> StoppedRun | None:
-    """Return what the second pass needs; None unless the run is stopped and waits for it."""
-    with connection.errors():
-        values = connection.client.hmget(connection.key("run", run_id), _FIELDS)
-    fields = {name: str(value) for name, value in zip(_FIELDS, values, strict=True) if value is not None}
-    if fields.get("phase") != Phase.STOPPED:
+def claim(connection: RedisConnection, run_id: str, resume: int | None) -> StoppedRun | None:
+    """Begin the second pass, which the ``resume``-th message to this run brought; return what it needs.
+
+    None unless the run is stopped and waits for it, and was not resumed again since.
+    """
+    values = connection.run("claim", run_id, "" if resume is None else resume, *_FIELDS)
+    if not values:
         return None
+    fields = {name: str(value) for name, value in zip(_FIELDS, values, strict=True) if value is not None}
     text = fields.get("completion")
     shard = fields.get("shard")
     return StoppedRun(
@@ -112,6 +115,7 @@ def read_stopped(connection: RedisConnection, run_id: str) -> StoppedRun | None:
         batch_id=fields.get("batch", ""),
         shard=int(shard) if shard is not None else None,
         is_late="late" in fields,
+        never_started=fields.get("late") == "start",
         shared_container=bool(fields.keys() & {"crew", "leader"}),
         counts=counts_of(fields),
         change=json.loads(fields.get("change") or "{}"),

@@ -165,9 +165,23 @@ class BatchLedger:
         """Drop what only the expansion needed."""
         with self.connection.errors():
             pipeline = self.connection.client.pipeline(transaction=True)
-            pipeline.hdel(self._key(batch_id), "published")
+            pipeline.hdel(self._key(batch_id), "published", "at_work")
             pipeline.zrem(self.connection.key("published_batches"), batch_id)
             pipeline.delete(self._key(batch_id, "spec"))
+            pipeline.execute()
+
+    def begin_work(self, batch_id: str) -> None:
+        """Note that a task of the batch is at work, so that its message counts as lost only after some time."""
+        with self.connection.errors():
+            seconds, micros = self.connection.client.time()
+            self.connection.client.hset(self._key(batch_id), "at_work", int(seconds * 1000 + micros // 1000))
+
+    def cancelled(self, batch_id: str) -> None:
+        """Note that all shards of a cancelled batch were told."""
+        with self.connection.errors():
+            pipeline = self.connection.client.pipeline(transaction=True)
+            pipeline.hdel(self._key(batch_id), "at_work")
+            pipeline.zrem(self.connection.key("cancelling"), batch_id)
             pipeline.execute()
 
     def get(self, batch_id: str) -> BatchRecord:

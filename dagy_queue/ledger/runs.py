@@ -14,7 +14,7 @@ from typing import Any
 
 from dagy_queue.errors import RunNotFound
 from dagy_queue.ids import AttemptId
-from dagy_queue.ledger.attempts import AS_BEFORE, NextAttempt, StoppedRun, begin_next, due_in, read_stopped
+from dagy_queue.ledger.attempts import AS_BEFORE, NextAttempt, StoppedRun, begin_next, claim, due_in
 from dagy_queue.ledger.connection import RedisConnection
 from dagy_queue.ledger.entries import SHARED_FIELDS, RunEntry, milliseconds, read_entry
 from dagy_queue.ledger.phases import Phase, RunStatus
@@ -120,15 +120,15 @@ class RunLedger:
 
         Returns False if the ledger has the run already (nothing is sent then).
         """
-        list_key = message.list_key if push else ""
-        return bool(self.connection.run("publish", run_id, list_key, message.message, *_flat(about)))
+        args = (run_id, message.list_key, message.message, "1" if push else "", *_flat(about))
+        return bool(self.connection.run("publish", *args))
 
     def publish_all(self, publications: Sequence[Publication]) -> list[str]:
         """Enter and send several runs, in few round trips; return those that it has already, left as they are."""
         known: list[str] = []
         for first in range(0, len(publications), _PUBLISHED_AT_ONCE):
             calls = [
-                ("publish", (p.run_id, p.message.list_key, p.message.message, *_flat(p.about)))
+                ("publish", (p.run_id, p.message.list_key, p.message.message, "1", *_flat(p.about)))
                 for p in publications[first : first + _PUBLISHED_AT_ONCE]
             ]
             answers = self.connection.run_many(calls)
@@ -230,9 +230,12 @@ class RunLedger:
                 shared = {k: str(v) for k, v in zip(SHARED_FIELDS, values, strict=True) if v}
         return read_entry(run_id, fields, shared)
 
-    def stopped(self, run_id: str) -> StoppedRun | None:
-        """Return what the second pass needs; None unless the run is stopped and waits for it."""
-        return read_stopped(self.connection, run_id)
+    def claim(self, run_id: str, resume: int | None = None) -> StoppedRun | None:
+        """Begin the second pass, which the ``resume``-th message to this run brought; return what it needs.
+
+        None unless the run is stopped and waits for it, and was not resumed again since.
+        """
+        return claim(self.connection, run_id, resume)
 
     def due_in(self, run_id: str) -> float | None:
         """Return in how many seconds the delay of a run is over; None if it waits for none."""

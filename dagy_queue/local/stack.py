@@ -166,6 +166,11 @@ class LocalStack:
         found = [self._redis.child] if self._redis else []
         return [*found, self._aws.child] if self._aws else found
 
+    @property
+    def children(self) -> list[Child]:
+        """The processes that were spawned, in order."""
+        return list(self._children)
+
     def spawn(self, name: str, *arguments: str, label: str = "", environment: Mapping[str, str] | None = None) -> Child:
         """Start a ``dispatcher``, ``bridge`` or ``flower`` of this stack; its output goes to ``<label>.log``.
 

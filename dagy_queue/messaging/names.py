@@ -12,3 +12,5 @@ CANCEL_BATCH_TASK = "dagy.cancel_batch"
 
 ATTEMPT_HEADER = "dagy_attempt"
 """Message header of a resumed task: which attempt's completion it came for. Without it, a pass is the first."""
+RESUME_HEADER = "dagy_resume"
+"""Message header of a resumed task: how often its run had been resumed. An older message than the last is stale."""

@@ -18,7 +18,7 @@ from kombu import Connection
 from kombu.transport import memory, redis
 
 from dagy_queue.ledger import Continuation
-from dagy_queue.messaging.names import ATTEMPT_HEADER
+from dagy_queue.messaging.names import ATTEMPT_HEADER, RESUME_HEADER
 
 _CARRIED_OVER = ("broker_transport_options", "task_serializer", "task_routes", "task_default_queue")
 
@@ -124,7 +124,13 @@ def blank(name: str) -> str:
 
 def run_blanks() -> dict[str, Any]:
     """Return the blanks of a continuation of a single run."""
-    return {ATTEMPT_HEADER: blank("attempt"), "retries": blank("retries"), "eta": None, "expires": None}
+    return {
+        ATTEMPT_HEADER: blank("attempt"),
+        RESUME_HEADER: blank("resume"),
+        "retries": blank("retries"),
+        "eta": None,
+        "expires": None,
+    }
 
 
 def shard_blanks() -> dict[str, Any]:

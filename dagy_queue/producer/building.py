@@ -17,7 +17,6 @@ from dagy_queue.requests.definitions import read_template
 from dagy_queue.requests.limits import ClusterLimits
 from dagy_queue.requests.overlay import overlay
 from dagy_queue.requests.parsing import level_problems, model_of
-from dagy_queue.requests.sizes import units_of
 from dagy_queue.settings import Settings, settings
 
 _SOURCES = ("image", "task_definition", "task_definition_template")
@@ -85,10 +84,7 @@ class RequestBuilder:
     def _fitting(self, request: RunRequest) -> RunRequest:
         ecs = self.config.ecs
         cpu, memory = request.size or (None, None)
-        last = request.run_task_kwargs.get("overrides") or {}
-        ClusterLimits(ecs.max_cpu, ecs.max_memory).check(
-            units_of(str(last.get("cpu", ""))) or cpu, units_of(str(last.get("memory", ""))) or memory
-        )
+        ClusterLimits(ecs.max_cpu, ecs.max_memory).check_task(cpu, memory, request.run_task_kwargs)
         usual = ecs.task_definition or ecs.task_definition_template or ecs.run_task_kwargs.get("taskDefinition")
         sources = [getattr(request, name) for name in _SOURCES if isinstance(request, ContainerRequest)]
         if sources and not any([*sources, usual, request.run_task_kwargs.get("taskDefinition")]):

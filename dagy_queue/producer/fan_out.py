@@ -63,15 +63,16 @@ def fan_out(
 
     The callback (a Celery signature) gets the list of results, in the order of the shards; if more shards fail than the
     batch tolerates it fails with Celery's ChordError. Further fields are the policies of the batch: ``max_parallel``,
-    ``max_fail_count`` (failures that each shard may have and is tried again), ``tolerate`` (failed shards, or "5%"),
-    ``fail_fast``, and ``timeout`` (of the whole batch: "1h"). ``launcher`` is a DagLauncher whose options and profiles
-    count. Raises RequestInvalid, RedisUnavailable; nothing was published then.
+    ``max_fail_count`` (failures that each shard may have and is tried again; ``max_retries`` by another name),
+    ``tolerate`` (failed shards, or "5%"), ``fail_fast``, and ``timeout`` (of the whole batch: "1h"). ``launcher`` is a
+    DagLauncher whose options and profiles count. Raises RequestInvalid, RedisUnavailable; nothing was published then.
     """
     publisher = launcher.publisher if launcher else default_publisher()
     builder = launcher.builder if launcher else default_builder()
     policy = policy_of({name: fields.pop(name) for name in _POLICIES & fields.keys()})
     task_count, max_fail_count = fields.pop("task_count", None), fields.pop("max_fail_count", None)
     if max_fail_count is not None:
+        _check_retries(request, fields, max_fail_count)
         fields["max_retries"] = max_fail_count
     _check_names(fields)
     checked = builder.build(request, fields)
@@ -140,6 +141,16 @@ def _check_names(fields: Mapping[str, Any]) -> None:
     ]
     if problems:
         raise RequestInvalid(problems, "fan-out")
+
+
+def _check_retries(request: RunRequest | None, fields: Mapping[str, Any], max_fail_count: Any) -> None:
+    """Raise RequestInvalid if the request's own name for ``max_fail_count`` is given as well."""
+    retries = fields.get("max_retries")
+    if retries is None and isinstance(request, RunRequest) and "max_retries" in request.model_fields_set:
+        retries = request.max_retries
+    if retries is not None:
+        allowed = f"max_fail_count or max_retries (here {retries}), not both: they mean the same, so leave one out"
+        raise RequestInvalid([Problem("max_fail_count", max_fail_count, allowed)], "fan-out")
 
 
 def policy_of(fields: Mapping[str, Any]) -> BatchPolicy:

@@ -27,7 +27,7 @@ def find_status(publisher: Publisher, run_id: str) -> RunStatusReport | None:
     """
     try:
         entry = publisher.runs.get(run_id)
-        return _with_result(entry, publisher.app.AsyncResult(run_id))
+        return _report_of_entry(entry, publisher.app.AsyncResult(run_id))
     except RunNotFound:
         return report_of_record(find_record(run_id))
 
@@ -44,55 +44,41 @@ def find_record(run_id: str) -> RunRecord | None:
         raise
 
 
-def _with_result(entry: RunEntry, result: AsyncResult) -> RunStatusReport:
+def _report_of_entry(entry: RunEntry, result: AsyncResult) -> RunStatusReport:
     """Return what the ledger knows of a run, and of its end what Celery knows a moment earlier."""
     status = status_of(entry, result)
-    report = report_of_entry(entry, status)
+    report = _report(entry, status.value, entry.phase.value, entry.ended_at, _error(status, entry.completion))
     if status.is_final and entry.ended_at is None:
         report["completed_at"] = _text(_in_utc(result.date_done)) or _text(datetime.now(UTC))
         report["error_message"] = None if status is RunStatus.SUCCEEDED else str(result.result)
     return report
 
 
-def report_of_entry(entry: RunEntry, status: RunStatus) -> RunStatusReport:
-    """Return what the ledger knows of a run."""
-    return RunStatusReport(
-        run_id=entry.run_id,
-        org_id=entry.org_id,
-        flow_name=entry.flow_name,
-        status=status.value,
-        phase=entry.phase.value,
-        attempt=entry.attempt,
-        correlation_id=entry.correlation_id,
-        batch_id=entry.batch_id,
-        shard=entry.shard,
-        task_arn=entry.task_arn,
-        created_at=_text(entry.created_at),
-        started_at=_text(entry.started_at),
-        completed_at=_text(entry.ended_at),
-        error_message=_error(status, entry.completion),
-    )
-
-
 def report_of_record(record: RunRecord | None) -> RunStatusReport | None:
     """Return what a record says of a run."""
     if record is None:
         return None
+    return _report(record, record.status, record.phase, record.completed_at, record.error_message)
+
+
+def _report(
+    run: RunEntry | RunRecord, status: str, phase: str, completed_at: datetime | None, error_message: str | None
+) -> RunStatusReport:
     return RunStatusReport(
-        run_id=record.run_id,
-        org_id=record.org_id,
-        flow_name=record.flow_name,
-        status=record.status,
-        phase=record.phase,
-        attempt=record.attempt,
-        correlation_id=record.correlation_id,
-        batch_id=record.batch_id,
-        shard=record.shard,
-        task_arn=record.task_arn,
-        created_at=_text(record.created_at),
-        started_at=_text(record.started_at),
-        completed_at=_text(record.completed_at),
-        error_message=record.error_message,
+        run_id=run.run_id,
+        org_id=run.org_id,
+        flow_name=run.flow_name,
+        status=status,
+        phase=phase,
+        attempt=run.attempt,
+        correlation_id=run.correlation_id,
+        batch_id=run.batch_id,
+        shard=run.shard,
+        task_arn=run.task_arn,
+        created_at=_text(run.created_at),
+        started_at=_text(run.started_at),
+        completed_at=_text(completed_at),
+        error_message=error_message,
     )
 
 

@@ -1,4 +1,4 @@
-"""Capacity provider strategies, in the form of ECS's API; pure.
+"""Capacity provider strategies, in the form of ECS's API, and what runs on Fargate; pure.
 
 The settings and the request models check theirs with :func:`check_strategy`. Limits are those of the ECS API
 reference (CapacityProviderStrategyItem) and of "Amazon ECS capacity providers".
@@ -7,7 +7,8 @@ reference (CapacityProviderStrategyItem) and of "Amazon ECS capacity providers".
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -48,3 +49,13 @@ def check_strategy(items: Sequence[CapacityProvider]) -> None:
         raise allowed("at least one weight above 0 (a weight that is left out is 0, as in ECS's API)")
     if len({item.capacity_provider in _FARGATE for item in items}) > 1:
         raise allowed("either Fargate's providers (FARGATE, FARGATE_SPOT) or others: ECS does not mix them")
+
+
+def may_be_on_fargate(launch_type: str | None, strategy: Iterable[Mapping[str, Any]]) -> bool:
+    """Tell whether Fargate runs a task, as far as is known; a strategy, in the form of ECS's API, counts before a type.
+
+    Where neither is given, it may.
+    """
+    if providers := [item.get("capacityProvider") for item in strategy]:
+        return _FARGATE.issuperset(providers)
+    return launch_type in (None, "", "FARGATE")

@@ -2,7 +2,7 @@
 
 A flow's row is its parameters, a container's row the fields that differ. ``fan_out`` checks what it publishes with it,
 the dispatcher what it reads from a manifest. The common case is quick: a chunk is written once, and only one that
-cannot be read back as it was is looked at value by value.
+cannot be read back as it was (of a container: one that ``quick_checks.py`` does not pass) is looked at row by row.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dagy_queue.requests.json_values import MAX_DEPTH, json_problems
 from dagy_queue.requests.models import LaunchRequest, RunRequest
 from dagy_queue.requests.overlay import overlay
 from dagy_queue.requests.parsing import parse_request
+from dagy_queue.requests.quick_checks import QuickCheck
 from dagy_queue.requests.rows import MAX_PROBLEMS, Where
 from dagy_queue.requests.shards import OF_THE_BATCH
 from dagy_queue.requests.templating import template_problems
@@ -91,16 +92,25 @@ def _parameter_problems(row: Any, path: str) -> Iterator[Problem]:
 
 def _plain(deltas: list[Any]) -> str:
     """Return JSON of which every reader gets these values back; '' if that has to be looked at more closely."""
+    text = _written(deltas)
     try:
-        text = encode(deltas)
-        text.encode()
         back = json.loads(text)
-    except (TypeError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         return ""
     if back != deltas:
         return ""
     deep = text.count("{") + text.count("[") > len(deltas) + sum(map(bool, deltas)) + MAX_DEPTH
     return "" if deep and _too_deep(back, MAX_DEPTH + 2) else text
+
+
+def _written(deltas: list[Any]) -> str:
+    """Return JSON that UTF-8 can carry; '' if there is none of these values."""
+    try:
+        text = encode(deltas)
+        text.encode()
+    except (TypeError, ValueError, RecursionError):
+        return ""
+    return text
 
 
 def _too_deep(value: Any, levels: int) -> bool:
@@ -116,8 +126,12 @@ class _Fields:
     def __init__(self, request: RunRequest) -> None:
         self._model = type(request)
         self._base = request.model_dump(exclude_unset=True)
+        self._quick = QuickCheck(self._model, self._base)
 
     def of(self, part: Sequence[tuple[int, Any]], where: Where, problems: list[Problem]) -> str:
+        rows = [row for _, row in part]
+        if (text := _written(rows)) and self._quick.passes(rows, text):
+            return text
         found = [problem for number, row in part for problem in self._problems(row, where(number))]
         if not found:
             try:

@@ -5,9 +5,12 @@ Producers check a request by them before it is published, and the planner checks
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from dagy_queue.errors import Problem, RequestInvalid
+from dagy_queue.requests.sizes import units_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,10 @@ class ClusterLimits:
         """Tell whether a run may be so large."""
         return cpu <= (self.max_cpu or cpu) and memory <= (self.max_memory or memory)
 
+    def check_task(self, cpu: int | None, memory: int | None, run_task_kwargs: Mapping[str, Any]) -> None:
+        """Raise RequestInvalid if a task is larger."""
+        self.check(*size_with(run_task_kwargs, cpu, memory))
+
     def check(self, cpu: int | None, memory: int | None) -> None:
         """Raise RequestInvalid if a run is larger. A size of None is not known here."""
         problems = [
@@ -30,3 +37,9 @@ class ClusterLimits:
         ]
         if problems:
             raise RequestInvalid(problems)
+
+
+def size_with(run_task_kwargs: Mapping[str, Any], cpu: int | None, memory: int | None) -> tuple[int | None, int | None]:
+    """Return a task's CPU units and MiB: what ``run_task_kwargs`` overrides counts before the size given."""
+    overrides = run_task_kwargs.get("overrides") or {}
+    return units_of(str(overrides.get("cpu") or "")) or cpu, units_of(str(overrides.get("memory") or "")) or memory

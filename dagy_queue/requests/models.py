@@ -62,6 +62,16 @@ class RunRequest(PlacementFields, RetryFields):
         """The image that the request names; '' if it leaves that to the task definition or the settings."""
         raise NotImplementedError
 
+    @property
+    def overrides_size(self) -> int:
+        """Characters of JSON that the request's variables, commands and overrides take."""
+        own: dict[str, Any] = {"environment": as_list(self.extra_env_vars)} if self.extra_env_vars else {}
+        if isinstance(self, ContainerRequest) and self.command:
+            own["command"] = self.command
+        parts = [own, *(override.in_api_form() for override in self.container_overrides)]
+        parts.append(self.run_task_kwargs.get("overrides") or {})
+        return len(json.dumps([part for part in parts if part], separators=(",", ":"), ensure_ascii=False))
+
     @field_validator("org_id", "environment", "deployment_name")
     @classmethod
     def _check_names(cls, value: str, info: ValidationInfo) -> str:
@@ -103,16 +113,10 @@ class RunRequest(PlacementFields, RetryFields):
     @model_validator(mode="after")
     def _check_overrides_size(self) -> Self:
         """Refuse what RunTask would: this runs only if every field by itself is right."""
-        own: dict[str, Any] = {"environment": as_list(self.extra_env_vars)} if self.extra_env_vars else {}
-        if isinstance(self, ContainerRequest) and self.command:
-            own["command"] = self.command
-        parts = [own, *(override.in_api_form() for override in self.container_overrides)]
-        parts.append(self.run_task_kwargs.get("overrides") or {})
-        size = len(json.dumps([part for part in parts if part], separators=(",", ":"), ensure_ascii=False))
-        if size > MAX_OWN_OVERRIDES:
+        if self.overrides_size > MAX_OWN_OVERRIDES:
             raise allowed(
-                f"command, extra_env_vars, container_overrides and run_task_kwargs have {size} characters of JSON, "
-                f"and {MAX_OWN_OVERRIDES} fit; put large values into S3 and pass their URI"
+                f"command, extra_env_vars, container_overrides and run_task_kwargs have {self.overrides_size} "
+                f"characters of JSON, and {MAX_OWN_OVERRIDES} fit; put large values into S3 and pass their URI"
             )
         return self
 

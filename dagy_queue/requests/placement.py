@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from dagy_queue.requests.capacity import CapacityProvider, check_strategy
+from dagy_queue.requests.capacity import CapacityProvider, check_strategy, may_be_on_fargate
 from dagy_queue.requests.definitions import check_template, registrable
 from dagy_queue.requests.overrides import ContainerOverride, check_overrides, check_run_task_kwargs
 from dagy_queue.requests.refusals import allowed, wrong_size
@@ -87,7 +87,7 @@ class PlacementFields(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _leave_out_nothing(cls, values: Any) -> Any:
+    def _leave_out_none(cls, values: Any) -> Any:
         """Take None as "not given", whatever the field: callers pass on what they may not have."""
         return {k: v for k, v in values.items() if v is not None} if isinstance(values, Mapping) else values
 
@@ -157,7 +157,7 @@ class PlacementFields(BaseModel):
     @field_validator("run_task_kwargs")
     @classmethod
     def _check_run_task_kwargs(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        check_run_task_kwargs(value, "EC2" if _is_on_instances(info) else info.data.get("launch_type"))
+        check_run_task_kwargs(value, info.data.get("launch_type") if _may_be_on_fargate(info) else "EC2")
         return value
 
     @field_validator("tags")
@@ -193,10 +193,10 @@ class PlacementFields(BaseModel):
             raise wrong_size(f"cpu {cpu}, memory {memory}", f"give both or neither{partners(cpu, memory)}")
         if cpu is None or memory is None:
             return memory
-        if _is_on_instances(info):
-            problem = "" if cpu in _EC2_CPU and memory >= _EC2_MEMORY else _EC2_SIZE
-        else:
+        if _may_be_on_fargate(info):
             problem = size_problem(cpu, memory) or ""
+        else:
+            problem = "" if cpu in _EC2_CPU and memory >= _EC2_MEMORY else _EC2_SIZE
         if not problem and cpu >= _NEEDS_1_4 and _is_on_old_platform(info):
             problem = "platform_version 1.4.0 or LATEST: older ones have no such size"
         if problem:
@@ -204,14 +204,14 @@ class PlacementFields(BaseModel):
         return memory
 
 
-def _is_on_instances(info: ValidationInfo) -> bool:
-    """Tell whether a request's own fields put its task on EC2 instances; run_task_kwargs count more than the others."""
+def _may_be_on_fargate(info: ValidationInfo) -> bool:
+    """Tell whether a request's own fields leave its task to Fargate; run_task_kwargs count more than the others."""
     kwargs = info.data.get("run_task_kwargs") or {}
     launch_type, strategy = kwargs.get("launchType"), kwargs.get("capacityProviderStrategy") or ()
     if not launch_type and not strategy:
         launch_type = info.data.get("launch_type")
         strategy = [item.model_dump(by_alias=True) for item in info.data.get("capacity_provider_strategy") or ()]
-    return launch_type == "EC2" or any(item["capacityProvider"] not in ("FARGATE", "FARGATE_SPOT") for item in strategy)
+    return may_be_on_fargate(launch_type, strategy)
 
 
 def _is_on_old_platform(info: ValidationInfo) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dagy_queue.requests.capacity import CapacityProvider, check_strategy
+from dagy_queue.requests.capacity import CapacityProvider, check_strategy, may_be_on_fargate
 from dagy_queue.requests.environment import check_environment
 from dagy_queue.requests.sizes import MAX_EPHEMERAL_GIB, MIN_EPHEMERAL_GIB, size_text_problem
 from dagy_queue.requests.tags import check_tags
@@ -21,15 +21,16 @@ MAX_SUBNETS, MAX_SECURITY_GROUPS = 16, 5
 
 def run_task_problems(value: Mapping[str, Any], launch_type: str | None = None) -> Iterator[str]:
     """Yield what ECS would refuse. ``launch_type`` is what counts where the parameters say nothing of it."""
+    on_fargate = may_be_on_fargate(value.get("launchType") or launch_type, value.get("capacityProviderStrategy") or ())
     if value.get("propagateTags") == "SERVICE":
         yield "propagateTags: TASK_DEFINITION or NONE; a run has no service"
-    if value.get("platformVersion") and not _may_be_fargate(value, launch_type):
+    if value.get("platformVersion") and not on_fargate:
         yield "platformVersion: leave it out on EC2"
     yield from _capacity_problems(value)
     yield from _network_problems((value.get("networkConfiguration") or {}).get("awsvpcConfiguration"))
     yield from _raised(check_tags, {tag.get("key", ""): tag.get("value", "") for tag in value.get("tags") or ()})
     overrides = value.get("overrides") or {}
-    yield from _size_problems(overrides, on_fargate=_may_be_fargate(value, launch_type))
+    yield from _size_problems(overrides, on_fargate=on_fargate)
     for override in overrides.get("containerOverrides") or ():
         yield from _container_problems(override)
 
@@ -67,13 +68,6 @@ def _size_problems(overrides: Mapping[str, Any], *, on_fargate: bool) -> Iterato
     storage = overrides.get("ephemeralStorage")
     if storage and not MIN_EPHEMERAL_GIB <= storage["sizeInGiB"] <= MAX_EPHEMERAL_GIB:
         yield f"overrides.ephemeralStorage: {MIN_EPHEMERAL_GIB} to {MAX_EPHEMERAL_GIB} GiB, or leave it out for 20"
-
-
-def _may_be_fargate(value: Mapping[str, Any], launch_type: str | None) -> bool:
-    strategy = value.get("capacityProviderStrategy") or ()
-    if strategy:
-        return all(str(item.get("capacityProvider", "")).startswith("FARGATE") for item in strategy)
-    return (value.get("launchType") or launch_type) in (None, "FARGATE")
 
 
 def _container_problems(override: Mapping[str, Any]) -> Iterator[str]:

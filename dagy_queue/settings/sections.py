@@ -5,18 +5,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 
-from dagy_queue.requests.capacity import CapacityProvider, check_strategy
+from dagy_queue.requests.capacity import CapacityProvider
 from dagy_queue.requests.durations import Seconds
-from dagy_queue.requests.overrides import check_run_task_kwargs
 from dagy_queue.requests.parsing import level_problems, problems_of
 from dagy_queue.requests.placement import PlacementFields
 from dagy_queue.requests.refusals import allowed
 from dagy_queue.requests.sizes import size_problem
-from dagy_queue.requests.tags import check_tags
 from dagy_queue.settings.fields import JsonObject, JsonObjects, JsonTexts, Limit, Names, Section, Share, read_json
 
 
@@ -49,18 +47,6 @@ class AwsSettings(Section):
     region: str = Field("us-east-1", description="AWS region")
     connect_timeout: Seconds = Field(5.0, gt=0, description="seconds to connect to an AWS endpoint")
     read_timeout: Seconds = Field(30.0, gt=0, description="seconds to wait for an AWS answer")
-
-
-T = TypeVar("T")
-
-
-def _as_a_request_has_it(name: str, value: T) -> T:
-    """Return the value of a setting that is also a field of every request. Raises what the field's rule says."""
-    try:
-        PlacementFields.model_validate({name: value})
-    except ValidationError as exc:
-        raise allowed("; ".join(problem.allowed for problem in problems_of(exc))) from None
-    return value
 
 
 class EcsSettings(Section):
@@ -113,40 +99,25 @@ class EcsSettings(Section):
             raise allowed(f"cpu {cpu} with memory {memory}: {problem}")
         return memory
 
-    @field_validator("container_overrides")
+    @field_validator(
+        "capacity_provider_strategy",
+        "cluster",
+        "container_name",
+        "container_overrides",
+        "log_group",
+        "platform_version",
+        "run_task_kwargs",
+        "security_groups",
+        "subnets",
+        "tags",
+        "task_definition",
+    )
     @classmethod
-    def _check_overrides(cls, value: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
-        return _as_a_request_has_it("container_overrides", value)
-
-    @field_validator("cluster", "container_name", "platform_version", "task_definition", "log_group")
-    @classmethod
-    def _check_names(cls, value: str, info: ValidationInfo) -> str:
-        return _as_a_request_has_it(str(info.field_name), value)
-
-    @field_validator("capacity_provider_strategy")
-    @classmethod
-    def _check_strategy(cls, value: tuple[CapacityProvider, ...]) -> tuple[CapacityProvider, ...]:
-        check_strategy(value)
-        return value
-
-    @field_validator("subnets", "security_groups")
-    @classmethod
-    def _check_count(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        most = {"subnets": 16, "security_groups": 5}[str(info.field_name)]
-        if len(value) > most:
-            raise allowed(f"at most {most}; {len(value)} given")
-        return value
-
-    @field_validator("run_task_kwargs")
-    @classmethod
-    def _check_run_task_kwargs(cls, value: dict[str, Any]) -> dict[str, Any]:
-        check_run_task_kwargs(value)
-        return value
-
-    @field_validator("tags")
-    @classmethod
-    def _check_tags(cls, value: dict[str, str]) -> dict[str, str]:
-        check_tags(value)
+    def _check_as_a_request_has_it(cls, value: Any, info: ValidationInfo) -> Any:
+        try:
+            PlacementFields.model_validate({str(info.field_name): value})
+        except ValidationError as exc:
+            raise allowed("; ".join(problem.allowed for problem in problems_of(exc))) from None
         return value
 
 
@@ -180,6 +151,22 @@ class BridgeSettings(Section):
     consumers: int = Field(2, ge=1, le=64, description="parallel receivers in one bridge process")
     wait_seconds: int = Field(20, ge=0, le=20, description="long poll; SQS allows at most 20 seconds")
     visibility_timeout: int = Field(60, ge=1, le=43_200, description="seconds a received message stays hidden")
+
+
+class ReconcilerSettings(Section):
+    """What looks for runs that events missed, in one bridge at a time."""
+
+    enabled: bool = Field(True, description="whether bridges reconcile; the same for all bridges")
+    interval: Seconds = Field(10.0, gt=0, description="seconds between two looks")
+    silence: Seconds = Field(600.0, gt=0, description="seconds without an event after which a task is described")
+    missing_grace: Seconds = Field(300.0, ge=0, description="seconds in which ECS may not find a new task yet")
+    message_patience: Seconds = Field(60.0, gt=0, description="seconds after which a message may count as lost")
+    longest_pass: Seconds = Field(600.0, gt=0, description="seconds after which a dispatcher's task counts as dead")
+    search_after: Seconds = Field(
+        30.0, ge=0, description="seconds until the task of an unanswered launch is looked for"
+    )
+    sweep_interval: Seconds = Field(900.0, gt=0, description="seconds between two searches for tasks that no run owns")
+    stop_orphans: bool = Field(False, description="whether tasks of ours that the ledger does not know are stopped")
 
 
 class DispatchSettings(Section):
@@ -246,6 +233,7 @@ class Settings(Section):
     storage: StorageSettings = StorageSettings()
     records: RecordsSettings = RecordsSettings()
     bridge: BridgeSettings = BridgeSettings()
+    reconciler: ReconcilerSettings = ReconcilerSettings()
     dispatch: DispatchSettings = DispatchSettings()
     limits: LimitSettings = LimitSettings()
     launch: LaunchSettings = LaunchSettings()

@@ -23,6 +23,8 @@ from scripts.benchmarks.scene import STUB, Scene, running_scene
 
 SMALL, LARGE, LIVE = 1_000, 10_000, 3_000
 WAIT = 600
+SETTLED_LOOKS, SETTLED_BYTES = 4, 64 * LIVE
+"""Memory has settled when looks in a row, half a second apart, differ by less than this: 64 bytes a run."""
 CALLS = "bench:callbacks"
 
 
@@ -95,13 +97,24 @@ def _timed(scene: Scene, app: Celery, shards: int) -> tuple[Stopwatch, float, Ba
 
 def _memory(connection: RedisConnection) -> Figure:
     """Weigh runs that live, with a dispatcher and a bridge at work on them."""
-    before = connection.client.info("memory")["used_memory"]
+    before = _settled(connection)
     batch = fan_out(STUB, [{"command": ["3600", "0"]}] * LIVE)
     while batch.progress().by_phase.get(Phase.RUNNING, 0) < LIVE:
         time.sleep(0.5)
-    time.sleep(2)  # the last events are noted, and broker buffers are free again
-    used = connection.client.info("memory")["used_memory"] - before
+    used = _settled(connection) - before
     return Figure(f"ledger and results in Redis, each of {LIVE:,} live runs", f"{used / LIVE:,.0f} bytes", "2,500")
+
+
+def _settled(connection: RedisConnection) -> int:
+    """Return Redis's memory once it no longer changes: the last events are noted, broker buffers are free again."""
+    deadline = time.monotonic() + WAIT
+    last: list[int] = []
+    while time.monotonic() < deadline:
+        last = [*last, connection.client.info("memory")["used_memory"]][-SETTLED_LOOKS:]
+        if len(last) == SETTLED_LOOKS and max(last) - min(last) < SETTLED_BYTES:
+            return last[-1]
+        time.sleep(0.5)
+    raise TimeoutError(f"Redis's memory did not settle within {WAIT} seconds: {last}")
 
 
 def _cpu(watch: Stopwatch, shards: int) -> float:

@@ -18,6 +18,8 @@ from scripts.demo_support.flights import cut, data_file
 from scripts.demo_support.options import PERIODS
 from scripts.demo_support.steps import DemoFailed, compare
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).parents[2]
 MARK = "DEMO_TEST_MARK"
 STOP_SECONDS = 30

@@ -25,6 +25,8 @@ from scripts.benchmarks.quotas import worst_excess
 from tests.integration.conftest import TIMEOUT, forget_settings
 from tests.integration.waiting import eventually
 
+pytestmark = pytest.mark.alone
+
 STUB = ContainerRequest(org_id="acme", image="dagy-local/stub:latest")
 RATE, BURST, KEPT_BURST = 50, 50, 40
 QUOTAS = {"run_task_calls": {"per_second": RATE, "burst": BURST}}

@@ -91,11 +91,15 @@ local function enter_phase(id, phase, before, batch)
   note(id, phase)
 end
 
+-- Whether a run may have a task that the reconciler has to know of.
+local function has_task(phase) return IN_FLIGHT[phase or ''] and phase ~= 'SUBMITTING' end
+
 -- A leader takes its crew along from phase to phase, up to its end: that is each one's own.
 local function set_phase(id, phase)
   local before = redis.call('HMGET', run_key(id), 'phase', 'batch', 'crew', 'leader')
   if before[1] == phase then return end
   if not before[4] and IN_FLIGHT[before[1] or ''] ~= IN_FLIGHT[phase] then occupy(id, IN_FLIGHT[phase] and 1 or -1) end
+  if not before[4] and has_task(phase) and not has_task(before[1]) then redis.call('ZADD', P .. ':tasks', now_ms(), id) end
   enter_phase(id, phase, before[1], before[2])
   if before[3] and (phase == 'HELD' or IN_FLIGHT[phase]) then
     for _, member in ipairs(crew_of(id, before[3])) do
@@ -157,7 +161,7 @@ local function leave_window(id)
 end
 
 local function leave_queues(id)
-  for _, name in ipairs({ ':leases', ':delayed', ':published', ':stops' }) do redis.call('ZREM', P .. name, id) end
+  for _, name in ipairs({ ':leases', ':delayed', ':published', ':stops', ':tasks' }) do redis.call('ZREM', P .. name, id) end
   local pool, org = placed(id)
   if pool then redis.call('ZREM', lane_key(pool, org), id) end
 end
@@ -195,15 +199,25 @@ local function resume(id)
     message, queue = shared[1], shared[2]
   end
   local resumes = redis.call('HINCRBY', key, 'resumes', 1)
+  redis.call('HDEL', key, 'claimed')
+  redis.call('ZADD', P .. ':resumed', now_ms(), id)
   message = fill(message, 'id', '"' .. id .. '"')
   message = fill(message, 'tag', '"' .. id .. '/' .. own[5] .. '/' .. resumes .. '"')
   message = fill(message, 'attempt', own[5])
+  message = fill(message, 'resume', tostring(resumes))
   message = fill(message, 'retries', own[6] or '0')
   if own[4] then message = fill(message, 'shard', own[4]) end
   redis.call('LPUSH', queue, message)
 end
 
+-- Nobody knows whether a call of RunTask made a task, and none will be made any more: the reconciler looks for it.
+local function look_for_task(id)
+  local own = redis.call('HMGET', run_key(id), 'asked', 'attempt')
+  if own[1] and own[1] == own[2] then redis.call('ZADD', P .. ':searches', now_ms(), id .. '/' .. own[2]) end
+end
+
 local function stop_one(id, completion)
+  look_for_task(id)
   redis.call('HSET', run_key(id), 'completion', completion)
   set_phase(id, 'STOPPED')
   leave_queues(id)
@@ -266,6 +280,7 @@ local function cancel_batch(batch, reason)
   local key = batch_key(batch)
   local found = redis.call('HMGET', key, 'canceller', 'fan_out_queue')
   if not found[1] or redis.call('HSETNX', key, 'cancel', reason) == 0 then return false end
+  redis.call('ZADD', P .. ':cancelling', now_ms(), batch)
   redis.call('LPUSH', found[2], found[1])
   return true
 end
@@ -278,7 +293,10 @@ local function end_if_over(batch)
   local found = redis.call('HMGET', key, 'total', 'ender', 'fan_out_queue')
   if not found[1] or over < tonumber(found[1]) then return false end
   redis.call('ZREM', P .. ':deadlines', 'batch:' .. batch)
-  if found[2] and redis.call('HSETNX', key, 'over', now_ms()) == 1 then redis.call('LPUSH', found[3], found[2]) end
+  if found[2] and redis.call('HSETNX', key, 'over', now_ms()) == 1 then
+    redis.call('ZADD', P .. ':ending', now_ms(), batch)
+    redis.call('LPUSH', found[3], found[2])
+  end
   return true
 end
 

@@ -11,6 +11,7 @@ for i = 7, #ARGV do
   if not WAITING[found[1] or ''] or prefix == '' then
     others[#others + 1] = id
   else
+    look_for_task(id)
     redis.call('HSET', key, 'cancel', reason, 'completion', completion, 'ended', now_ms())
     leave_queues(id)
     leave_window(id)

@@ -42,7 +42,7 @@ for i = 1, entered do
   note(id, 'HELD')
 end
 count(batch, 'HELD', entered)
-redis.call('HSET', key, 'expanded', first + entered)
+redis.call('HSET', key, 'expanded', first + entered, 'at_work', now)
 if shared[5] then
   fill_window(batch)
 else

@@ -13,6 +13,7 @@ if outcome ~= '' then
 end
 redis.call('ZREM', P .. ':published', id)
 redis.call('ZREM', P .. ':deadlines', id)
+redis.call('ZREM', P .. ':resumed', id)
 redis.call('HSET', key, 'ended', now_ms())
 set_phase(id, ARGV[3])
 redis.call('HDEL', key, 'message', 'queue', 'published', 'ended_before')

@@ -21,6 +21,7 @@ if TERMINAL[found[1]] or found[1] == 'STOPPED' then
   return redis.call('HGET', key, 'arn') == arn and 'noted' or 'stale'
 end
 redis.call('HSET', key, 'arn', arn)
+redis.call('HDEL', key, 'asked')
 if ARGV[4] ~= '' then resize(found[1], tonumber(ARGV[4])) end
 if found[1] == 'SUBMITTING' or found[1] == 'HELD' then
   leave_queues(id)

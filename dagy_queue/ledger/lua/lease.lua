@@ -20,7 +20,9 @@ end
 -- Leases of dispatchers that died: back to the front of their lanes, same attempt, same client token.
 for _, id in ipairs(due(':leases', 1000)) do
   redis.call('ZREM', P .. ':leases', id)
-  if redis.call('HGET', run_key(id), 'phase') == 'SUBMITTING' then
+  local run = redis.call('HMGET', run_key(id), 'phase', 'attempt')
+  if run[1] == 'SUBMITTING' then
+    redis.call('HSET', run_key(id), 'asked', run[2])
     set_phase(id, 'HELD')
     enter_lane(id, true)
   end

@@ -10,6 +10,7 @@ if beyond and found[4] ~= arn and phase ~= '' then owe_stop('task:' .. arn, now_
 if beyond or (found[4] and found[4] ~= arn) then return 'stale' end
 if found[3] and tonumber(found[3]) >= version then return 'stale' end
 redis.call('HSET', key, 'version', version, 'arn', arn)
+redis.call('HDEL', key, 'asked')
 start_clock(id)
 -- The task exists, whatever became of the dispatcher that asked for it.
 if found[1] == 'SUBMITTING' or found[1] == 'HELD' then

@@ -1,12 +1,13 @@
--- Enter a run with its message as it is published. ARGV: run id, broker list ('' if Celery itself publishes),
--- message, then field/value pairs. Returns 1 if it is new, 0 if the ledger has it already.
+-- Enter a run with its message as it is published. ARGV: run id, broker list, message, 1 to send it ('' if Celery itself
+-- does), then field/value pairs. Returns 1 if it is new, 0 if the ledger has it already.
 local id, list, message = ARGV[1], ARGV[2], ARGV[3]
 local key = run_key(id)
 if redis.call('EXISTS', key) == 1 then return 0 end
 local now = now_ms()
-redis.call('HSET', key, 'phase', 'QUEUED', 'attempt', 1, 'created', now, 'at', now, 'published', message)
-for i = 4, #ARGV, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
+redis.call('HSET', key, 'phase', 'QUEUED', 'attempt', 1, 'created', now, 'at', now, 'published', message,
+  'queue', list)
+for i = 5, #ARGV, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
 redis.call('ZADD', P .. ':published', now, id)
 note(id, 'QUEUED')
-if list ~= '' then redis.call('LPUSH', list, message) end
+if ARGV[4] ~= '' then redis.call('LPUSH', list, message) end
 return 1

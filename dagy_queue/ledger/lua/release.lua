@@ -1,11 +1,12 @@
 -- Put a leased run back after a launch that did not happen. ARGV: run id, attempt, delay in milliseconds, 1 if the
 -- next try needs a new client token (a new attempt), milliseconds after which to give up, error text, 1 if AWS refused
--- it for its rate.
+-- it for its rate, 1 if nobody knows whether there is a task now (no answer came).
 -- Returns 'held', 'stale', 'cancelled' or 'expired' (the caller must complete the run in the last two).
 local id, attempt = ARGV[1], ARGV[2]
 local key = run_key(id)
 local found = redis.call('HMGET', key, 'phase', 'attempt', 'cancel', 'refused', 'late')
 if found[1] ~= 'SUBMITTING' or found[2] ~= attempt then return 'stale' end
+if ARGV[8] == '1' then redis.call('HSET', key, 'asked', attempt) end
 if found[3] then
   -- The others of its container go on without it.
   if not nobody_wants(id) then

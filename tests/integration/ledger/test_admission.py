@@ -2,73 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from dagy_queue.ids import AttemptId, new_id, shard_id
-from dagy_queue.ledger import AdmissionLedger, BatchLedger, Continuation, Phase, RedisConnection, RunLedger
-from dagy_queue.ledger.admission import Limits, Rate, Released, Unwanted
-from dagy_queue.ledger.runs import Applied, CeleryState, Observation, Place
+from dagy_queue.ledger import AdmissionLedger, Continuation, Phase, RedisConnection
+from dagy_queue.ledger.admission import Limits, Rate, Released
+from dagy_queue.ledger.runs import Observation, Place
+from tests.integration.ledger.admission_kit import ARN, DONE, POOL, SLOW, Scene, names
 
-POOL = "us-east-1/dagy|FARGATE"
 SPOT = "us-east-1/dagy|FARGATE_SPOT"
 ELSEWHERE = "eu-west-1/dagy|FARGATE"
-ARN = "arn:aws:ecs:us-east-1:1:task/dagy/abc"
-DONE = {"outcome": {"kind": "succeeded", "summary": "ok"}}
-SLOW = 0.001
-"""A rate at which nothing comes back while a test runs."""
-
-
-class Scene:
-    """A ledger with runs in it."""
-
-    def __init__(self, connection: RedisConnection) -> None:
-        self.connection = connection
-        self.runs = RunLedger(connection)
-        self.admission = AdmissionLedger(connection)
-        self.batches = BatchLedger(connection)
-
-    def park(self, *run_ids: str, pool: str = POOL, org: str = "acme", cpu: int = 256, priority: int = 0) -> None:
-        for run_id in run_ids:
-            self.runs.park(
-                run_id,
-                request={},
-                continuation=Continuation("queue", "{}"),
-                place=Place(pool=pool, org=org, cpu=cpu, priority=priority),
-                expires_in=None,
-                about={},
-            )
-
-    def batch(self, shards: int, window: int | None = None) -> list[str]:
-        """Enter a batch and return the ids of its shards."""
-        batch_id = new_id()
-        fields = {"request": "{}", "callback": "{}", "callback_id": "c", "correlation": "c", "org": "acme"}
-        fields["canceller"] = "{}"
-        message = Continuation("queue", "{}")
-        self.batches.publish(batch_id, message, deltas=[{}] * shards, fields=fields)
-        self.batches.prepare(batch_id, message, Place(pool=POOL, org="acme", cpu=256), window=window)
-        ids = [shard_id(batch_id, n) for n in range(shards)]
-        self.batches.enter_shards(batch_id, 0, [(run_id, {}) for run_id in ids])
-        return ids
-
-    def granted(self, most: int = 1000, **limits: object) -> list[str]:
-        return [g.attempt_id.run_id for g in self.admission.lease(most, 60, Limits(**limits)).grants]  # type: ignore[arg-type]
-
-    def end(self, *run_ids: str) -> None:
-        for run_id in run_ids:
-            self.runs.complete(AttemptId(run_id, 1), DONE)
-
-
-@pytest.fixture
-def scene(connection: RedisConnection) -> Scene:
-    return Scene(connection)
-
-
-def names(prefix: str, count: int) -> list[str]:
-    return [f"{prefix}{n}" for n in range(count)]
 
 
 def test_no_more_is_granted_than_there_are_tokens(scene: Scene) -> None:
@@ -86,6 +31,7 @@ def test_the_pump_is_told_when_the_next_token_comes(scene: Scene) -> None:
     assert not granted.more
 
 
+@pytest.mark.alone
 def test_tokens_come_back_at_the_rate(scene: Scene) -> None:
     scene.park(*names("r", 400))
     began, found = time.monotonic(), 0
@@ -255,72 +201,6 @@ def test_a_task_that_is_first_seen_on_its_way_down_is_in_flight(scene: Scene, co
     assert connection.client.hget(connection.key("slots", "us-east-1/dagy"), "tasks") == "1"
 
 
-def throttled(scene: Scene, *run_ids: str) -> None:
-    for run_id in run_ids:
-        scene.admission.release(
-            AttemptId(run_id, 1), delay=600, new_attempt=False, give_up_after=600, reason="", throttled=True
-        )
-
-
-def factor(connection: RedisConnection) -> float:
-    return float(connection.client.hget(connection.key("throttle", "us-east-1"), "factor") or 1)  # type: ignore[arg-type]
-
-
-def long_ago(connection: RedisConnection, milliseconds: int) -> None:
-    """Move the last throttle into the past."""
-    connection.client.hincrby(connection.key("throttle", "us-east-1"), "at", -milliseconds)
-
-
-def test_a_throttle_empties_the_bucket_for_all(scene: Scene, connection: RedisConnection) -> None:
-    scene.park(*names("r", 5))
-    limits = {"calls": Rate(SLOW, 20)}
-    throttled(scene, *scene.granted(1, **limits))
-    assert scene.granted(**limits) == []
-    assert factor(connection) == 1
-
-
-def test_throttles_of_one_second_are_one_incident(scene: Scene, connection: RedisConnection) -> None:
-    scene.park(*names("r", 5))
-    throttled(scene, *scene.granted())
-    assert factor(connection) == 1
-
-
-def test_throttles_that_come_again_halve_the_rate_each_time(scene: Scene, connection: RedisConnection) -> None:
-    scene.park(*names("r", 5))
-    seen = []
-    for run_id in scene.granted():
-        throttled(scene, run_id)
-        seen.append(factor(connection))
-        long_ago(connection, 2_000)
-    assert seen == [1, 0.5, 0.25, 0.125, 0.0625]
-
-
-def test_a_throttle_long_after_another_changes_no_rate(scene: Scene, connection: RedisConnection) -> None:
-    scene.park("r0", "r1")
-    for run_id in scene.granted():
-        throttled(scene, run_id)
-        long_ago(connection, 11_000)
-    assert factor(connection) == 1
-
-
-def test_a_lower_rate_makes_tokens_come_later(scene: Scene, connection: RedisConnection) -> None:
-    scene.park(*names("r", 3))
-    connection.client.hset(connection.key("throttle", "us-east-1"), "factor", 0.5)
-    granted = scene.admission.lease(10, 600, Limits(calls=Rate(2, 1)))
-    assert granted.next_due is not None
-    assert 0.8 < granted.next_due <= 1
-
-
-def test_launches_that_succeed_raise_the_rate_again(scene: Scene, connection: RedisConnection) -> None:
-    scene.park(*names("r", 600))
-    connection.client.hset(connection.key("throttle", "us-east-1"), "factor", 0.5)
-    seen = []
-    for grant in scene.admission.lease(600, 60).grants:
-        scene.admission.launched(grant.attempt_id, ARN)
-        seen.append(factor(connection))
-    assert sorted(set(seen)) == pytest.approx([0.5, 0.6, 0.72, 0.864, 1.0])
-
-
 def test_tasks_are_stopped_at_a_rate(scene: Scene) -> None:
     scene.park(*names("r", 5))
     for grant in scene.admission.lease(5, 60).grants:
@@ -352,51 +232,9 @@ def test_slots_are_all_free_when_all_is_over(scene: Scene, connection: RedisConn
     assert set(slots.values()) == {"0"}  # type: ignore[union-attr]
 
 
-def results_of(scene: Scene, run_ids: list[str]) -> list[str | None]:
-    return scene.connection.client.mget([f"celery-{run_id}" for run_id in run_ids])  # type: ignore[return-value]
-
-
-RESULT = CeleryState("celery-", '{"status": "REVOKED", "task_id": "@dagy:id@"}', 60)
-
-
-def test_waiting_shards_are_dropped_with_their_results_and_without_messages(scene: Scene) -> None:
-    ids = scene.batch(6, window=3)
-    running = scene.granted(1)
-    before = scene.connection.client.llen("queue")
-    assert scene.runs.drop_shards(ids, "because", DONE, RESULT) == running
-    assert [json.loads(text)["task_id"] if text else None for text in results_of(scene, ids)] == [None, *ids[1:]]
-    assert scene.connection.client.llen("queue") == before
-    assert {scene.runs.get(run_id).phase for run_id in ids[1:]} == {Phase.CANCELLED}
-    assert scene.granted() == []
-
-
-def test_where_results_are_elsewhere_no_shard_is_dropped(scene: Scene) -> None:
-    ids = scene.batch(2)
-    assert scene.runs.drop_shards(ids, "because", DONE, CeleryState("", "{}", 60)) == ids
-
-
-def test_a_cancelled_batch_is_granted_nothing(scene: Scene) -> None:
-    ids = scene.batch(2)
-    batch_id = scene.runs.get(ids[0]).batch_id
-    scene.batches.cancel(batch_id, "because")
-    scene.park("other")
-    assert scene.granted() == ["other"]
-
-
 def test_a_run_larger_than_the_limit_goes_alone(scene: Scene) -> None:
     scene.park("large", cpu=4096)
     scene.park("small", cpu=256)
     assert scene.granted(cpu=1024) == ["large"]
     scene.end("large")
     assert scene.granted(cpu=1024) == ["small"]
-
-
-def test_a_task_that_nobody_heard_of_is_stopped_when_its_run_is_over(scene: Scene) -> None:
-    scene.park("r")
-    (grant,) = scene.admission.lease(1, 60).grants
-    scene.runs.complete(grant.attempt_id, DONE)
-    arn = "arn:aws:ecs:us-east-1:1:task/dagy/orphan"
-    alive = Observation(attempt_id=grant.attempt_id, version=2, task_arn=arn, phase=Phase.PENDING)
-    assert scene.runs.apply([alive]) == [Applied.STALE]
-    assert scene.admission.lease(1, 60).unwanted == (Unwanted(arn, "its run is over"),)
-    assert scene.admission.lease(1, 60).unwanted == ()

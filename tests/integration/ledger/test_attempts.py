@@ -47,7 +47,7 @@ def test_each_budget_is_counted_by_itself_and_what_is_not_used_has_no_field(
         runs.retry(attempt_id, 60, NextAttempt(counted=counted))
         attempt_id = type(attempt_id)("r", attempt_id.attempt + 1)
     runs.complete(attempt_id, DONE)
-    stopped = runs.stopped("r")
+    stopped = runs.claim("r")
     assert stopped is not None
     assert (stopped.retries, stopped.counts) == (4, {"max_retries": 1, "spot_retries": 2, "oom_retries": 1})
     assert runs.get("r").counts == stopped.counts
@@ -66,7 +66,7 @@ def test_a_change_reaches_the_grant_and_stays_until_another_one(
         assert grant.change == {"memory": 1024}
         attempt_id = grant.attempt_id
     runs.complete(attempt_id, DONE)
-    stopped = runs.stopped("r")
+    stopped = runs.claim("r")
     assert stopped is not None
     assert stopped.change == {"memory": 1024}
 
@@ -110,7 +110,7 @@ def test_a_shard_that_changes_its_pool_keeps_what_it_has_of_its_batch(
     connection.client.hset(connection.key("batch", "b"), mapping=batch)
     shard = {"phase": "STOPPED", "attempt": "1", "batch": "b", "shard": "0", "created": "1", "at": "1"}
     connection.client.hset(connection.key("run", "r"), mapping=shard)
-    stopped = runs.stopped("r")
+    stopped = runs.claim("r")
     assert stopped is not None
     runs.retry(stopped.attempt_id, 0, ON_DEMAND)
     (grant,) = admission.lease(1, 60).grants

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from dagy_queue.ids import AttemptId, new_id, shard_id
 from dagy_queue.ledger import Continuation, Phase, RedisConnection
 from dagy_queue.ledger.admission import Released
 from dagy_queue.ledger.runs import Place
-from tests.integration.ledger.test_admission import ARN, POOL, Scene, names
-
-
-@pytest.fixture
-def scene(connection: RedisConnection) -> Scene:
-    return Scene(connection)
+from tests.integration.ledger.admission_kit import ARN, POOL, Scene, names
 
 
 def launched(scene: Scene, *run_ids: str, cpu: int | None = None) -> None:

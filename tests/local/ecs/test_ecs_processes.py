@@ -194,13 +194,16 @@ def test_when_the_fork_server_dies_its_tasks_are_stopped_and_another_takes_over(
 def test_closing_leaves_no_process_behind(image: str, deed: str) -> None:
     code = "import os, signal, time; signal.signal(15, signal.SIG_IGN); print('ignoring', flush=True); time.sleep(60)"
 
-    async def main() -> list[int]:
+    async def main() -> set[int]:
+        before = set(children_of(os.getpid()))
         async with local_ecs(close_grace_seconds=0.1) as kit:
             command = {} if deed else {"command": ["python", "-c", code]}
             await started(kit, image, "ignoring", environment=doing(deed), **command)
-            return children_of(os.getpid())
+            return set(children_of(os.getpid())) - before
 
-    assert not [pid for pid in asyncio.run(main()) if is_alive(pid)]
+    ours = asyncio.run(main())
+    assert ours
+    assert not [pid for pid in ours if is_alive(pid)]
 
 
 def children_of(pid: int) -> list[int]:

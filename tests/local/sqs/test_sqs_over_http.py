@@ -7,6 +7,8 @@ import uuid
 import pytest
 from botocore.exceptions import ClientError
 
+from dagy_queue.local import endpoint
+
 
 @pytest.fixture
 def sqs(client):
@@ -198,9 +200,17 @@ def test_errors_have_the_names_of_sqs(sqs, url):
         sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=receipt, VisibilityTimeout=5)
 
 
-def test_a_receiver_that_hangs_up_is_not_given_a_message(client, sqs, url):
+def waiting_receivers(gateway, url):
+    return endpoint.call(gateway.url, "sqs/stats")["queues"][url.rpartition("/")[2]]["waiting_receivers"]
+
+
+def test_a_receiver_that_hangs_up_is_not_given_a_message(gateway, client, sqs, url):
     impatient = client("sqs", read_timeout=1)
     with pytest.raises(Exception, match="Read timeout"):
         impatient.receive_message(QueueUrl=url, WaitTimeSeconds=20)
+    deadline = time.monotonic() + 10  # Well before the long poll would end by itself.
+    while waiting_receivers(gateway, url):
+        assert time.monotonic() < deadline, "nobody noticed"
+        time.sleep(0.01)
     sqs.send_message(QueueUrl=url, MessageBody="for the living")
     assert bodies(sqs.receive_message(QueueUrl=url, WaitTimeSeconds=5)) == ["for the living"]

@@ -1,3 +1,5 @@
+"""The launcher: what a granted run's launch comes to, whatever ECS answers."""
+
 from __future__ import annotations
 
 import json
@@ -10,30 +12,18 @@ import pytest
 from botocore.exceptions import ClientError
 
 from dagy.contract import Env, RunSpec
-from dagy_queue.dispatch.launcher import Launcher
 from dagy_queue.dispatch.services import Services
-from dagy_queue.launching.flows import FlowResolver
 from dagy_queue.ledger import AdmissionLedger, Grant, Phase, RedisConnection, RunEntry
-from dagy_queue.ledger.admission import Unwanted
-from dagy_queue.outcomes import Kind, Outcome
+from dagy_queue.outcomes import Kind
 from dagy_queue.settings import RedisSettings, load_settings
 from tests.unit.dispatch.conftest import ScriptedAws
+from tests.unit.dispatch.launcher_kit import DEFINITION_ARN, FLOW, accepts, knows_definition, launcher_of, outcome
 from tests.unit.kit import TASK_ARN
-from tests.unit.launching.kit import deployments, find_flow
 from tests.unit.ledger.kit import RESUMED, granted_run
 
-DEFINITION_ARN = "arn:aws:ecs:us-east-1:123456789012:task-definition/dagy-worker-x:1"
-FLOW = {"kind": "flow", "flow_name": "etl", "org_id": "acme", "correlation_id": "trace"}
 CONTAINER = {"kind": "container", "image": "job:1", "org_id": "acme", "correlation_id": "trace"}
 
 Launched = Callable[..., RunEntry]
-
-
-def launcher_of(services: Services) -> Launcher:
-    launcher = Launcher(services)
-    launcher._planner._flows = FlowResolver(10, find_flow)
-    launcher._planner._deployments = deployments()
-    return launcher
 
 
 @pytest.fixture
@@ -49,21 +39,8 @@ def launched(services: Services, aws: ScriptedAws, connection: RedisConnection) 
     return launch
 
 
-def knows_definition(aws: ScriptedAws) -> None:
-    aws.control_stub.add_response("describe_task_definition", {"taskDefinition": {"taskDefinitionArn": DEFINITION_ARN}})
-
-
-def accepts(aws: ScriptedAws) -> None:
-    aws.ecs_stub.add_response("run_task", {"tasks": [{"taskArn": TASK_ARN}], "failures": []})
-
-
 def fails(aws: ScriptedAws, reason: str) -> None:
     aws.ecs_stub.add_response("run_task", {"tasks": [], "failures": [{"reason": reason}]})
-
-
-def outcome(entry: RunEntry) -> Outcome:
-    assert entry.completion is not None
-    return Outcome.from_dict(entry.completion["outcome"])
 
 
 def environment(aws: ScriptedAws) -> dict[str, str]:
@@ -312,70 +289,6 @@ def test_a_run_is_launched_and_stopped_where_its_cluster_is(
     assert aws.regions[-1] == "eu-west-1"
 
 
-@pytest.fixture
-def stopped(aws: ScriptedAws) -> list[dict[str, Any]]:
-    """The parameters of every call of StopTask."""
-    calls: list[dict[str, Any]] = []
-    aws.ecs.meta.events.register("provide-client-params.ecs.StopTask", lambda params, **_: calls.append(params))
-    return calls
-
-
-def cancel_in_submission(services: Services, connection: RedisConnection) -> Any:
-    grant = granted_run(connection, "run", FLOW)
-    services.runs.cancel("run", "not wanted", {"outcome": {"kind": "cancelled", "summary": "s"}})
-    return grant
-
-
-def test_a_run_that_was_cancelled_while_it_was_launched_has_its_task_stopped_by_a_pump(
-    services: Services, aws: ScriptedAws, connection: RedisConnection
-) -> None:
-    knows_definition(aws)
-    accepts(aws)
-    launcher_of(services).launch(cancel_in_submission(services, connection))
-    assert services.runs.get("run").phase is Phase.SUBMITTED
-    assert services.admission.lease(1, 60).unwanted == (Unwanted(TASK_ARN, "not wanted"),)
-
-
-def test_a_task_whose_run_is_over_is_stopped_at_once(
-    services: Services, aws: ScriptedAws, connection: RedisConnection, stopped: list[dict[str, Any]]
-) -> None:
-    knows_definition(aws)
-    accepts(aws)
-    grant = granted_run(connection, "run", FLOW)
-    services.runs.complete(grant.attempt_id, {"outcome": {"kind": "failed", "summary": "lost"}})
-    aws.ecs_stub.add_response("stop_task", {})
-    launcher_of(services).launch(grant)
-    assert [call["task"] for call in stopped] == [TASK_ARN]
-
-
-def test_stopping_a_task_whose_run_is_over_is_tried_again(
-    monkeypatch: pytest.MonkeyPatch,
-    services: Services,
-    aws: ScriptedAws,
-    connection: RedisConnection,
-    stopped: list[dict[str, Any]],
-) -> None:
-    monkeypatch.setattr("dagy_queue.dispatch.launcher._STOP_DELAY", 0.0)
-    knows_definition(aws)
-    accepts(aws)
-    grant = granted_run(connection, "run", FLOW)
-    services.runs.complete(grant.attempt_id, {"outcome": {"kind": "failed", "summary": "lost"}})
-    for _ in range(2):
-        aws.ecs_stub.add_client_error("stop_task", "ThrottlingException", "Rate exceeded")
-    aws.ecs_stub.add_response("stop_task", {})
-    launcher_of(services).launch(grant)
-    assert len(stopped) == 3
-
-
-def test_a_run_that_was_cancelled_and_refused_ends_as_cancelled(
-    services: Services, aws: ScriptedAws, connection: RedisConnection
-) -> None:
-    knows_definition(aws)
-    aws.ecs_stub.add_client_error("run_task", "ThrottlingException", "Rate exceeded")
-    launcher_of(services).launch(cancel_in_submission(services, connection))
-    assert outcome(services.runs.get("run")).kind is Kind.CANCELLED
-
-
 def test_a_launch_that_redis_does_not_hear_of_comes_again(
     services: Services, aws: ScriptedAws, connection: RedisConnection
 ) -> None:
@@ -398,21 +311,3 @@ def test_parameters_with_text_that_is_not_ascii_arrive(aws: ScriptedAws, launche
     accepts(aws)
     launched(FLOW | {"parameters": {"ключ": "✓ “quoted”"}})
     assert json.loads(environment(aws)[Env.RUN_SPEC])["parameters"] == {"ключ": "✓ “quoted”"}
-
-
-def test_a_task_is_stopped_with_a_reason_that_fits(
-    services: Services, aws: ScriptedAws, stopped: list[dict[str, Any]]
-) -> None:
-    aws.ecs_stub.add_response("stop_task", {})
-    launcher_of(services).stop_unwanted(TASK_ARN, "x" * 300)
-    (call,) = stopped
-    assert (call["cluster"], call["task"]) == ("dagy", TASK_ARN)
-    assert call["reason"] == ("dagy: " + "x" * 300)[:255]
-
-
-def test_a_task_that_cannot_be_stopped_now_is_left_to_the_ledger(
-    services: Services, aws: ScriptedAws, stopped: list[dict[str, Any]]
-) -> None:
-    aws.ecs_stub.add_client_error("stop_task", "ThrottlingException", "Rate exceeded")
-    launcher_of(services).stop_unwanted(TASK_ARN, "no")
-    assert len(stopped) == 1

@@ -36,7 +36,14 @@ def test_tasks_are_counted_as_they_are() -> None:
     assert (limits.tasks, limits.org_tasks) == (50, 5)
 
 
-@pytest.mark.parametrize(("fields", "units"), [({"cpu": 2048, "memory": 4096}, 2048), ({}, 512)])
+@pytest.mark.parametrize(
+    ("fields", "units"),
+    [
+        ({"cpu": 2048, "memory": 4096}, 2048),
+        ({}, 512),
+        ({"run_task_kwargs": {"overrides": {"cpu": "1024", "memory": "2048"}}}, 1024),
+    ],
+)
 def test_a_run_counts_for_its_own_size_or_the_settings(fields: dict[str, Any], units: int) -> None:
     settings = load_settings(ecs={"cpu": 512, "memory": 1024})
     assert cpu_units_of(ContainerRequest(org_id="acme", image="job:1", **fields), settings) == units

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dagy_queue.errors import AwsUnavailable, DeploymentNotFound, PackageNotFound
-from dagy_queue.launching import deployments
+from dagy_queue.launching import remembered
 from dagy_queue.launching.deployments import DeploymentResolver
 from dagy_queue.launching.refusals import Refusal, refusal_of
 from dagy_queue.records.deployments import Deployment, DepPackage
@@ -121,7 +121,7 @@ def test_what_is_remembered_is_not_held_up_by_what_is_read(registry: Registry) -
 def test_what_is_remembered_does_not_grow_without_end(
     monkeypatch: pytest.MonkeyPatch, resolver: DeploymentResolver
 ) -> None:
-    monkeypatch.setattr(deployments, "_MAX_REMEMBERED", 10)
+    monkeypatch.setattr(remembered, "MAX_REMEMBERED", 10)
     for number in range(25):
         resolver.resolve("acme", f"d{number}", "")
     assert len(resolver._known) <= 10

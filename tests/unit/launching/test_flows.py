@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from dagy_queue.errors import AwsUnavailable, FlowNotFound
-from dagy_queue.launching import flows
+from dagy_queue.launching import remembered
 from dagy_queue.launching.flows import FlowResolver
 from dagy_queue.records.flows import RegisteredFlow
 
@@ -94,7 +94,7 @@ def test_an_error_of_the_registry_is_not_remembered() -> None:
 def test_what_is_remembered_does_not_grow_without_end(
     monkeypatch: pytest.MonkeyPatch, registry: Registry, resolver: FlowResolver
 ) -> None:
-    monkeypatch.setattr(flows, "_MAX_REMEMBERED", 10)
+    monkeypatch.setattr(remembered, "MAX_REMEMBERED", 10)
     for number in range(25):
         resolver.resolve("acme", "etl", str(number))
     assert len(resolver._flows) <= 10

@@ -9,7 +9,7 @@ import pytest
 from botocore.stub import Stubber
 
 from dagy_queue.errors import AwsRefused, AwsThrottled, RedisUnavailable
-from dagy_queue.launching import task_definitions
+from dagy_queue.launching import remembered
 from dagy_queue.launching.definition_cache import DefinitionCache, LedgerCache, NoCache
 from dagy_queue.launching.task_definitions import TaskDefinitions
 from dagy_queue.ledger import RedisConnection
@@ -202,11 +202,11 @@ def test_forgetting_and_registering_at_once_do_no_harm(aws: MemoryAws) -> None:
 def test_what_a_process_remembers_does_not_grow_without_end(
     monkeypatch: pytest.MonkeyPatch, aws: MemoryAws, cache: LedgerCache
 ) -> None:
-    monkeypatch.setattr(task_definitions, "_MAX_REMEMBERED", 10)
+    monkeypatch.setattr(remembered, "MAX_REMEMBERED", 10)
     known = process(aws, cache)
     for number in range(25):
         known.existing(known.made(TEMPLATE | {"family": f"f{number}"}, REGION).name, REGION)
-    assert max(len(known._known(REGION).registered), len(known._known(REGION).described)) <= 10
+    assert max(len(known._registered), len(known._described)) <= 10
 
 
 @pytest.fixture

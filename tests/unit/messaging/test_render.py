@@ -18,7 +18,7 @@ from kombu.exceptions import EncodeError
 from dagy_queue.ledger import AdmissionLedger, Continuation, RedisConnection, RunLedger
 from dagy_queue.ledger.runs import Place
 from dagy_queue.messaging.app import make_app
-from dagy_queue.messaging.names import ATTEMPT_HEADER, LAUNCH_QUEUE, LAUNCH_TASK
+from dagy_queue.messaging.names import ATTEMPT_HEADER, LAUNCH_QUEUE, LAUNCH_TASK, RESUME_HEADER
 from dagy_queue.messaging.render import Renderer, rendering, run_blanks, shard_blanks
 from tests.unit.kit import settings_on
 from tests.unit.messaging.conftest import Take, raw, without_tag
@@ -202,7 +202,7 @@ def test_a_resumed_run_is_the_same_task_with_its_attempt(app: Celery, connection
     ours = take(LAUNCH_QUEUE)
     signature.apply_async(task_id="run", **options)
     theirs = take(LAUNCH_QUEUE)
-    assert ours.headers == theirs.headers | {ATTEMPT_HEADER: 1}
+    assert ours.headers == theirs.headers | {ATTEMPT_HEADER: 1, RESUME_HEADER: 1}
     assert ours.decode() == theirs.decode()
 
 

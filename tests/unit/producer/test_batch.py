@@ -65,6 +65,31 @@ def test_without_a_correlation_id_the_batchs_own_is_taken(publisher: Publisher) 
     assert publisher.batches.get(handle.batch_id).correlation_id == handle.batch_id
 
 
+def test_max_fail_count_is_the_retries_of_each_shard(publisher: Publisher) -> None:
+    handle = fan_out(**FLOW, shards=[{}], max_fail_count=3, max_retries=None, launcher=on(publisher))
+    assert publisher.batches.get(handle.batch_id).request["max_retries"] == 3
+
+
+@pytest.mark.parametrize(
+    ("request_", "fields"),
+    [
+        (None, {**FLOW, "max_retries": 0}),
+        (LaunchRequest(**FLOW), {"max_retries": 0}),
+        (LaunchRequest(**FLOW, max_retries=0), {}),
+        (LaunchRequest(**FLOW, max_retries=0), {"max_retries": None}),
+    ],
+)
+def test_max_fail_count_and_max_retries_together_are_refused(
+    publisher: Publisher, connection: RedisConnection, request_: LaunchRequest | None, fields: dict[str, Any]
+) -> None:
+    with pytest.raises(RequestInvalid) as caught:
+        fan_out(request_, [{}], max_fail_count=2, launcher=on(publisher), **fields)
+    assert [str(problem) for problem in caught.value.problems] == [
+        "max_fail_count = 2: max_fail_count or max_retries (here 0), not both: they mean the same, so leave one out"
+    ]
+    assert nothing_was_sent(connection)
+
+
 def test_without_a_callback_there_is_none_to_send(publisher: Publisher) -> None:
     handle = fan_out(**FLOW, shards=[{}], launcher=on(publisher))
     assert publisher.batches.get(handle.batch_id).callback == ""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
-from dagy_queue.requests.capacity import MAX_BASE, MAX_WEIGHT, CapacityProvider, check_strategy
+from dagy_queue.requests.capacity import MAX_BASE, MAX_WEIGHT, CapacityProvider, check_strategy, may_be_on_fargate
 
 SPOT = {"capacityProvider": "FARGATE_SPOT", "weight": 3}
 ON_DEMAND = {"capacityProvider": "FARGATE", "weight": 1, "base": 2}
@@ -57,3 +57,24 @@ def test_weight_and_base_have_ecs_limits(weight: int, base: int) -> None:
         assert not fits
     else:
         assert fits
+
+
+@pytest.mark.parametrize(
+    ("launch_type", "strategy", "may_be"),
+    [
+        (None, (), True),
+        ("", (), True),
+        ("FARGATE", (), True),
+        ("EC2", (), False),
+        ("EXTERNAL", (), False),
+        (None, (SPOT, ON_DEMAND), True),
+        (None, ({"capacityProvider": "gpus"},), False),
+        (None, ({"capacityProvider": "FARGATE_OURS"},), False),
+        ("EC2", (SPOT,), True),
+        ("FARGATE", (SPOT, {"capacityProvider": "gpus"}), False),
+    ],
+)
+def test_fargate_is_known_by_the_strategy_or_else_by_the_launch_type(
+    launch_type: str | None, strategy: tuple[dict[str, Any], ...], may_be: bool
+) -> None:
+    assert may_be_on_fargate(launch_type, strategy) is may_be

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dagy_queue.errors import RequestInvalid
@@ -34,3 +36,25 @@ def test_only_the_limit_that_is_broken_is_told() -> None:
     with pytest.raises(RequestInvalid) as caught:
         ClusterLimits(1024, 2048).check(1024, 8192)
     assert [problem.field for problem in caught.value.problems] == ["memory"]
+
+
+@pytest.mark.parametrize(
+    ("size", "overrides", "told"),
+    [
+        ((512, 1024), {}, []),
+        ((4096, 8192), None, ["cpu", "memory"]),
+        ((4096, 8192), {"cpu": "512", "memory": "1 GB"}, []),
+        ((512, 1024), {"cpu": "2 vCPU", "memory": "4096"}, ["cpu", "memory"]),
+        ((None, None), {"memory": "4096"}, ["memory"]),
+        ((4096, None), {"cpu": "what ECS refuses"}, ["cpu"]),
+    ],
+)
+def test_what_run_task_kwargs_ask_for_counts_before_a_tasks_own_size(
+    size: tuple[int | None, int | None], overrides: dict[str, Any] | None, told: list[str]
+) -> None:
+    problems = []
+    try:
+        ClusterLimits(1024, 2048).check_task(*size, {"overrides": overrides})
+    except RequestInvalid as exc:
+        problems = exc.problems
+    assert [problem.field for problem in problems] == told

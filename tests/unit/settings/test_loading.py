@@ -32,7 +32,8 @@ def test_everything_has_a_default() -> None:
 @pytest.mark.parametrize(("name", "path"), FLAT_NAMES.items())
 def test_every_flat_name_sets_a_setting_that_exists(monkeypatch: pytest.MonkeyPatch, name: str, path: str) -> None:
     section, key = path.split(".")
-    text = "redis://text" if section == "redis" else "text"
+    texts = {"redis.url": "redis://text", "ecs.subnets": "subnet-1", "ecs.security_groups": "sg-1"}
+    text = texts.get(path, "text")
     monkeypatch.setenv(name, text)
     value = getattr(getattr(load_settings(), section), key)
     assert value in (text, (text,))
@@ -72,9 +73,9 @@ def test_arguments_win_over_the_environment_key_by_key(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("text", "subnets"),
     [
-        ("a", ("a",)),
-        ("a, b,,c ", ("a", "b", "c")),
-        ('["a", "b"]', ("a", "b")),
+        ("subnet-a", ("subnet-a",)),
+        ("subnet-a, subnet-b,,subnet-c ", ("subnet-a", "subnet-b", "subnet-c")),
+        ('["subnet-a", "subnet-b"]', ("subnet-a", "subnet-b")),
         (" [] ", ()),
     ],
 )
@@ -150,7 +151,7 @@ def test_every_setting_says_what_it_is(section: type[Section]) -> None:
 
 
 def test_settings_can_be_passed_on_as_json() -> None:
-    found = load_settings(ecs={"subnets": ("a", "b")})
+    found = load_settings(ecs={"subnets": ("subnet-a", "subnet-b")})
     assert load_settings(**json.loads(found.model_dump_json())) == found
 
 
@@ -174,6 +175,8 @@ def test_settings_can_be_passed_on_as_json() -> None:
         ("DAGY_QUEUE__ECS__CPU", "1024", "cpu 1024 with memory 512"),
         ("DAGY_ECS_SUBNETS", ",".join("abcdefghijklmnopq"), "at most 16; 17 given"),
         ("DAGY_ECS_SECURITY_GROUPS", "a,b,c,d,e,f", "at most 5; 6 given"),
+        ("DAGY_ECS_SUBNETS", "subnet-1,vpc-1", r"ecs.subnets \(env DAGY_ECS_SUBNETS\) = .*a subnet's id starts with"),
+        ("DAGY_ECS_SECURITY_GROUPS", "default", "'default': a security group's id starts with sg-"),
         ("DAGY_QUEUE__LAUNCH__MODE", "fast", r"launch.mode \(env DAGY_QUEUE__LAUNCH__MODE\)"),
     ],
 )
