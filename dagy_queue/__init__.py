@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         launch_sig,
     )
     from dagy_queue.producer.celery_options import CeleryOptions
+    from dagy_queue.producer.explanation import Explanation
     from dagy_queue.records.models import DeploymentModel, DepPackageModel, FlowModel, RunModel
     from dagy_queue.requests import ContainerRequest, LaunchRequest
     from dagy_queue.requests import LaunchRequest as DagLaunchRequest
@@ -92,6 +93,7 @@ _HOME_OF = {
     "launch_container": "dagy_queue.producer",
     "launch_sig": "dagy_queue.producer",
     "CeleryOptions": "dagy_queue.producer.celery_options",
+    "Explanation": "dagy_queue.producer.explanation",
     "DepPackageModel": "dagy_queue.records.models",
     "DeploymentModel": "dagy_queue.records.models",
     "FlowModel": "dagy_queue.records.models",
@@ -127,6 +129,7 @@ __all__ = [
     "DepPackageModel",
     "DeploymentModel",
     "DeploymentNotFound",
+    "Explanation",
     "FlowModel",
     "FlowNotFound",
     "HealthCheckFailed",

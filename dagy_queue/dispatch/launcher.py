@@ -11,6 +11,7 @@ import time
 import structlog
 
 from dagy_queue.dispatch.endings import cancelled, crashed, expired, gave_up, no_more_tries, refused
+from dagy_queue.dispatch.next_attempt import changed_request
 from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import AwsError, AwsThrottled, AwsUnavailable, DagyQueueError, RedisUnavailable
 from dagy_queue.ids import AttemptId
@@ -85,7 +86,8 @@ class Launcher:
                 return
 
     def _plan(self, grant: Grant) -> Plan:
-        request = self._services.requests.read(grant.attempt_id.run_id, grant.request, grant.batch_id, grant.shard)
+        asked = self._services.requests.read(grant.attempt_id.run_id, grant.request, grant.batch_id, grant.shard)
+        request = changed_request(self._services.settings, asked, grant.change)
         crew = [self._crew_shard(member, grant.batch_id) for member in grant.crew]
         number = None if grant.shard is None else number_of(grant.request, grant.shard)
         return self._planner.plan(grant.attempt_id, request, grant.batch_id, number, crew)

@@ -16,13 +16,15 @@ from celery.exceptions import Ignore
 from dagy.contract import ContractError, ErrorReport, ExitCode, ReportStatus, RunReport
 from dagy_queue.dispatch.endings import not_started, timed_out
 from dagy_queue.dispatch.limits import cpu_units_of
-from dagy_queue.dispatch.retries import retry_delay
+from dagy_queue.dispatch.next_attempt import changed_request, growth_limits, next_attempt
+from dagy_queue.dispatch.retries import is_skipped, plan_retry
 from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import AwsError, AwsRefused, Problem, RequestInvalid, RunFailed
 from dagy_queue.ids import is_run_id
 from dagy_queue.launching.placement import placement_of
 from dagy_queue.launching.storage import ObjectStore, report_uri
-from dagy_queue.ledger.runs import CeleryState, Parked, Place, StoppedRun
+from dagy_queue.ledger.attempts import NextAttempt, StoppedRun
+from dagy_queue.ledger.runs import CeleryState, Parked, Place
 from dagy_queue.messaging.names import RESUME_HEADER
 from dagy_queue.messaging.publication import about_request
 from dagy_queue.messaging.render import run_blanks
@@ -42,10 +44,11 @@ class Revoked(Exception):
 class RetryRun(Exception):
     """The run gets another attempt after ``delay`` seconds, because of ``error``."""
 
-    def __init__(self, error: RunFailed, delay: float) -> None:
+    def __init__(self, error: RunFailed, delay: float, again: NextAttempt) -> None:
         super().__init__(str(error))
         self.error = error
         self.delay = delay
+        self.again = again
 
 
 def park(services: Services, task: Task, request: Mapping[str, Any]) -> None:
@@ -103,27 +106,33 @@ def place_of(services: Services, request: LaunchRequest | ContainerRequest, prio
 
 
 def conclude(services: Services, task: Task, attempt: int) -> Any:
-    """Second pass: return the run's result.
+    """Second pass: return the run's result, or that it was skipped.
 
     Raises RunFailed, Revoked, RetryRun, or Ignore where there is nothing (more) to conclude.
     """
     stopped = services.runs.claim(task.request.id, task.request.get(RESUME_HEADER))
     if stopped is None or stopped.attempt_id.attempt != attempt:
         raise Ignore
-    request = services.requests.read(stopped.attempt_id.run_id, stopped.request, stopped.batch_id, stopped.shard)
+    asked = services.requests.read(stopped.attempt_id.run_id, stopped.request, stopped.batch_id, stopped.shard)
+    request = changed_request(services.settings, asked, stopped.change)
     outcome, report = _how_it_ended(services, stopped, request)
     if outcome.succeeded:
         return _result(services, stopped, request, outcome, report)
     if stopped.cancel_reason or (outcome.kind is Kind.CANCELLED and not stopped.is_late):
         raise Revoked(stopped.cancel_reason or outcome.summary)
-    if stopped.is_late:
-        raise _failure(not_started(outcome) if stopped.never_started else timed_out(outcome), None)
-    if isinstance(request, LaunchRequest):
+    if stopped.is_late and not stopped.never_started:
+        raise _failure(timed_out(outcome), None)
+    if stopped.never_started:
+        outcome = not_started(outcome)
+    elif isinstance(request, LaunchRequest):
         outcome = explain_worker_exit(outcome)
+    if is_skipped(request, outcome):
+        return _skip(task, stopped, request, outcome)
     failure = _failure(outcome, report)
-    delay = retry_delay(request, outcome, stopped.retries)
-    if delay is not None:
-        raise RetryRun(failure, delay)
+    retry = plan_retry(request, outcome, stopped.counts, growth_limits(services.settings))
+    if retry is not None:
+        again = next_attempt(services.settings, request, stopped, retry, failure.outcome)
+        raise RetryRun(failure, retry.delay, again)
     raise failure
 
 
@@ -132,8 +141,8 @@ def _how_it_ended(
 ) -> tuple[Outcome, RunReport | None]:
     """Return the outcome of this run, which is not its container's alone: the worker's report counts as well."""
     outcome = Outcome.from_dict(stopped.completion["outcome"])
-    unwanted = stopped.cancel_reason or outcome.kind is Kind.CANCELLED
-    if isinstance(request, ContainerRequest) or (unwanted and not outcome.succeeded and not stopped.shared_container):
+    by_itself = outcome.kind in (Kind.FAILED, Kind.LOST) and not stopped.cancel_reason  # not stopped from outside
+    if isinstance(request, ContainerRequest) or not (outcome.succeeded or by_itself or stopped.shared_container):
         return outcome, None
     report = _report(services, stopped, request, outcome)
     if report is not None and (stopped.shared_container or outcome.kind is Kind.LOST):
@@ -154,6 +163,15 @@ def _result(
     if isinstance(request, ContainerRequest) or report is None:
         return _container_result(stopped, request, outcome)
     return _by_value(services, stopped, report)
+
+
+def _skip(
+    task: Task, stopped: StoppedRun, request: LaunchRequest | ContainerRequest, outcome: Outcome
+) -> dict[str, Any]:
+    """Return the result of a run that ends as skipped, and have the ledger told why."""
+    summary = f"skipped: the container exited with {outcome.exit_code}, which skip_on_exit_code names"
+    task.request.dagy_outcome = replace(outcome, kind=Kind.SUCCEEDED, summary=summary, resolution="").to_dict()
+    return {"skipped": True, **_container_result(stopped, request, outcome)}
 
 
 def _report(

@@ -47,10 +47,10 @@ class LaunchTask(Task):
 
     def on_retry(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         """Begin the next attempt: after RETRY is stored, so that it cannot overwrite the attempt's own result."""
-        pending = getattr(self.request, "dagy_retry_delay", None)
-        if pending is not None:
+        retry = getattr(self.request, "dagy_retry", None)
+        if retry is not None:
             parking.mark_parked(self)
-            self.services.runs.retry(AttemptId(task_id, self.request.get(ATTEMPT_HEADER)), pending)
+            self.services.runs.retry(AttemptId(task_id, self.request.get(ATTEMPT_HEADER)), retry.delay, retry.again)
 
     def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         """Close the run in the ledger once its result is stored."""
@@ -58,7 +58,8 @@ class LaunchTask(Task):
         if final is None:
             return
         attempt = self.request.get(ATTEMPT_HEADER)
-        outcome = None if final is RunStatus.SUCCEEDED else _outcome_of(retval)
+        skipped = getattr(self.request, "dagy_outcome", None)
+        outcome = skipped if final is RunStatus.SUCCEEDED else _outcome_of(retval)
         persistently(lambda: self.services.runs.finish(AttemptId(task_id, attempt or 1), final, outcome))
 
 
@@ -78,7 +79,7 @@ def register_launch(app: Celery, services: Services) -> None:
         except RedisUnavailable as exc:
             raise Reject(exc, requeue=True) from exc
         except parking.RetryRun as exc:
-            self.request.dagy_retry_delay = exc.delay
+            self.request.dagy_retry = exc
             raise Retry(str(exc), exc.error, exc.delay) from exc
         except parking.Revoked as exc:
             _end_as_revoked(self, str(exc))

@@ -32,7 +32,7 @@ def refusal_of(error: DagyQueueError) -> Refusal:
 
 
 def backoff(base: float, times: int) -> float:
-    """Return a delay in seconds after ``times`` refusals: doubled each time up to a minute, with full jitter."""
+    """Return a delay in seconds after ``times`` refusals: doubled up to a minute, its upper half random."""
     ceiling = min(_LONGEST_DELAY, base * 2 ** min(times, _MAX_DOUBLINGS))
     return random.uniform(ceiling / 2, ceiling)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -41,6 +41,8 @@ class Grant:
     """The caller's ``expires`` passed while the run waited."""
     crew: tuple[CrewMember, ...] = ()
     """Further shards of its batch that share its container."""
+    change: Mapping[str, Any] = field(default_factory=dict)
+    """What this attempt has otherwise than its request says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,7 @@ class AdmissionLedger:
 
 
 def _grant(run_id: str, attempt: str, retries: str, request: str, *rest: Any) -> Grant:
-    batch_id, shard, refusals, expired, crew = rest
+    batch_id, shard, refusals, expired, crew, change = rest
     return Grant(
         attempt_id=AttemptId(run_id, int(attempt)),
         retries=int(retries),
@@ -194,6 +196,7 @@ def _grant(run_id: str, attempt: str, retries: str, request: str, *rest: Any) ->
         refusals=int(refusals),
         expired=expired == "1",
         crew=tuple(_crew_member(*member) for member in crew),
+        change=json.loads(change) if change else {},
     )
 
 

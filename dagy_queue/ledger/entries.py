@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from dagy_queue.ledger.attempts import COUNTED, counts_of
 from dagy_queue.ledger.phases import Phase, RunStatus
 
 
@@ -37,6 +38,12 @@ class RunEntry:
     completion: Mapping[str, Any] | None
     cancel_reason: str
     refusal: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """The retries that each budget has paid for, by the field of the request that sets it."""
+    change: Mapping[str, Any] = field(default_factory=dict)
+    """What its attempt has otherwise than the request says."""
+    ended_before: Mapping[str, Any] | None = None
+    """The outcome of the attempt before, while another one goes on."""
 
     @property
     def status(self) -> RunStatus:
@@ -49,6 +56,7 @@ class RunEntry:
 ENTRY_FIELDS = (
     *("phase", "attempt", "retries", "org", "flow", "correlation", "batch", "shard", "arn"),
     *("created", "at", "started", "ended", "completion", "cancel", "refusal"),
+    *("change", "ended_before", *COUNTED),
 )
 """The fields of a run's hash that :func:`read_entry` looks at."""
 
@@ -81,6 +89,9 @@ def read_entry(run_id: str, fields: Mapping[str, str], shared: Mapping[str, str]
         completion=json.loads(completion) if completion else None,
         cancel_reason=fields.get("cancel", ""),
         refusal=fields.get("refusal", ""),
+        counts=counts_of(fields),
+        change=json.loads(fields.get("change") or "{}"),
+        ended_before=json.loads(fields["ended_before"]) if fields.get("ended_before") else None,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from dagy_queue.errors import RunNotFound
 from dagy_queue.ids import AttemptId
+from dagy_queue.ledger.attempts import AS_BEFORE, NextAttempt, StoppedRun, begin_next, claim, due_in
 from dagy_queue.ledger.connection import RedisConnection
 from dagy_queue.ledger.entries import SHARED_FIELDS, RunEntry, milliseconds, read_entry
 from dagy_queue.ledger.phases import Phase, RunStatus
@@ -108,26 +109,6 @@ class Observation:
     completion: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StoppedRun:
-    """A run whose attempt is over, as its resumed task finds it."""
-
-    attempt_id: AttemptId
-    retries: int
-    completion: Mapping[str, Any]
-    cancel_reason: str
-    request: Mapping[str, Any]
-    """The request, or for a shard what differs from its batch's request."""
-    batch_id: str
-    shard: int | None
-    is_late: bool = False
-    """Its timeout was over before the attempt ended, or its task had not started in time."""
-    never_started: bool = False
-    """Its task had not started in time."""
-    shared_container: bool = False
-    """Other shards ran in the same container: how that ended need not be how this run did."""
-
-
 class RunLedger:
     """Runs in the ledger."""
 
@@ -190,10 +171,9 @@ class RunLedger:
         end = Observation(attempt_id=attempt_id, version=0, task_arn=task_arn, completion=completion)
         return self.apply([end])[0]
 
-    def retry(self, attempt_id: AttemptId, delay: float) -> int | None:
+    def retry(self, attempt_id: AttemptId, delay: float, again: NextAttempt = AS_BEFORE) -> int | None:
         """Begin the next attempt in ``delay`` seconds; None if the run isn't stopped at this attempt."""
-        number = int(self.connection.run("retry", attempt_id.run_id, attempt_id.attempt, int(delay * 1000)))
-        return None if number < 0 else number
+        return begin_next(self.connection, attempt_id, delay, again)
 
     def postpone(self, attempt_id: AttemptId, delay: float, at_most: int) -> bool:
         """Resume a stopped run again in ``delay`` seconds, unless that happened ``at_most`` times already."""
@@ -255,37 +235,11 @@ class RunLedger:
 
         None unless the run is stopped and waits for it, and was not resumed again since.
         """
-        names = (
-            "attempt",
-            "retries",
-            "completion",
-            "cancel",
-            "request",
-            "delta",
-            "batch",
-            "shard",
-            "late",
-            "crew",
-            "leader",
-        )
-        values = self.connection.run("claim", run_id, "" if resume is None else resume, *names)
-        if not values:
-            return None
-        fields = {name: str(value) for name, value in zip(names, values, strict=True) if value is not None}
-        text = fields.get("completion")
-        shard = fields.get("shard")
-        return StoppedRun(
-            attempt_id=AttemptId(run_id, int(fields["attempt"])),
-            retries=int(fields.get("retries", 0)),
-            completion=json.loads(text) if text else {},
-            cancel_reason=fields.get("cancel", ""),
-            request=json.loads(fields.get("request") or fields.get("delta") or "{}"),
-            batch_id=fields.get("batch", ""),
-            shard=int(shard) if shard is not None else None,
-            is_late="late" in fields,
-            never_started=fields.get("late") == "start",
-            shared_container=bool(fields.keys() & {"crew", "leader"}),
-        )
+        return claim(self.connection, run_id, resume)
+
+    def due_in(self, run_id: str) -> float | None:
+        """Return in how many seconds the delay of a run is over; None if it waits for none."""
+        return due_in(self.connection, run_id)
 
     def _key(self, run_id: str) -> str:
         return self.connection.key("run", run_id)

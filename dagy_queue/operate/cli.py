@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -126,6 +127,27 @@ def config(
         typer.echo(json_of(found, show_origin=show_origin))
         return
     for line in as_lines(found, show_origin=show_origin):
+        typer.echo(line)
+
+
+@app.command()
+def explain(
+    run_id: Annotated[str, typer.Argument(help="the run, or the Celery task: their ids are the same")],
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    org: Annotated[str, typer.Option(help="only if the run is this org's")] = "",
+) -> None:
+    """Say how a run is doing: how its last attempt ended, what to do about it, and what happens next."""
+    from dagy_queue.operate.explain import as_lines
+    from dagy_queue.producer import DagLauncher
+
+    found = DagLauncher().explain(run_id, org_id=org)
+    if found is None:
+        typer.echo(f"dagy-queue: there is no run {run_id!r}{f' of org {org!r}' if org else ''}", err=True)
+        raise typer.Exit(1)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    for line in as_lines(found):
         typer.echo(line)
 
 

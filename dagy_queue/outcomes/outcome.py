@@ -38,10 +38,13 @@ class Outcome:
     stop_code: str = ""
     task_arn: str = ""
     transient: bool = False
+    cpu: int | None = None
+    memory: int | None = None
+    """CPU units and MiB of a task that ran out of memory, where ECS tells."""
 
     @property
     def succeeded(self) -> bool:
-        """True only for a container that exited with 0."""
+        """True only for a container that exited with 0, or with a code that its request calls skipped."""
         return self.kind is Kind.SUCCEEDED
 
     def with_detail(self, summary: str, detail: str) -> Self:

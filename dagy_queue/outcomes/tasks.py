@@ -5,11 +5,13 @@ The bridge calls it for events, the direct mode for descriptions.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from dagy_queue.outcomes.classify import StoppedContainer, StoppedTask, classify_stop
+from dagy_queue.outcomes.classify import classify_stop
 from dagy_queue.outcomes.outcome import Outcome
+from dagy_queue.outcomes.stopped_task import StoppedContainer, StoppedTask
 
 
 def outcome_of_task(task: Mapping[str, Any], container_name: str) -> Outcome:
@@ -32,7 +34,15 @@ def _stopped(task: Mapping[str, Any]) -> StoppedTask:
         stop_code=str(task.get("stopCode") or ""),
         stopped_reason=str(task.get("stoppedReason") or ""),
         containers=tuple(_container(container) for container in task.get("containers") or ()),
+        has_run=bool(task.get("startedAt")),
+        cpu=_number(task.get("cpu")),
+        memory=_number(task.get("memory")),
     )
+
+
+def _number(text: Any) -> int | None:
+    """Read a size as ECS's events have it, a text of digits."""
+    return int(text) if isinstance(text, str | int) and re.fullmatch("[0-9]{1,9}", str(text)) else None
 
 
 def _container(container: Mapping[str, Any]) -> StoppedContainer:

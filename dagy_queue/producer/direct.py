@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from dagy_queue.errors import DagyQueueError, Problem, RequestInvalid
 from dagy_queue.producer.canvas import to_json
 from dagy_queue.producer.celery_options import CeleryOptions
+from dagy_queue.producer.explanation import Explanation, explanation_of_record
 from dagy_queue.producer.results import DagLaunchResult, RunStatusReport
 from dagy_queue.producer.status import report_of_record
 from dagy_queue.producer.ways import Asked, failed, launched
@@ -42,6 +43,10 @@ class DirectLaunches:
             return [self._launch(asked[0], options)]
         with ThreadPoolExecutor(min(_THREADS, max(1, len(asked)))) as pool:
             return list(pool.map(lambda each: self._launch(each, options), asked))
+
+    def explain(self, run_id: str) -> Explanation | None:
+        """Return what the record and ECS say."""
+        return explanation_of_record(self._launcher.find(run_id))
 
     def status(self, run_id: str) -> RunStatusReport | None:
         """Return what the record and ECS say."""

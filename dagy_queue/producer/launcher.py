@@ -16,6 +16,7 @@ from dagy_queue.ids import is_run_id, new_id, shard_correlation
 from dagy_queue.producer.building import Levels, RequestBuilder, builder_of
 from dagy_queue.producer.celery_options import CeleryOptions
 from dagy_queue.producer.direct import DirectLaunches
+from dagy_queue.producer.explanation import Explanation
 from dagy_queue.producer.publisher import Publisher
 from dagy_queue.producer.queued import QueuedLaunches
 from dagy_queue.producer.results import DagLaunchResult, RunStatusReport
@@ -126,6 +127,14 @@ class DagLauncher:
         None if there is no such run, or (with ``org_id``) if it is another org's. Raises RedisUnavailable, AwsError.
         """
         found = self._way.status(run_id) if is_run_id(str(run_id)) else None
+        return found if found and (not org_id or org_id == found["org_id"]) else None
+
+    def explain(self, run_id: str, *, org_id: str = "") -> Explanation | None:
+        """Return how the last attempt of a run ended, what to do about it, and what happens next.
+
+        None if there is no such run, or (with ``org_id``) if it is another org's. Raises RedisUnavailable, AwsError.
+        """
+        found = self._way.explain(run_id) if is_run_id(str(run_id)) else None
         return found if found and (not org_id or org_id == found["org_id"]) else None
 
     def _check_queue(self) -> None:

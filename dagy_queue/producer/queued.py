@@ -14,6 +14,7 @@ from dagy_queue.messaging.names import LAUNCH_QUEUE, LAUNCH_TASK
 from dagy_queue.messaging.publication import about_request
 from dagy_queue.producer.canvas import to_json
 from dagy_queue.producer.celery_options import CeleryOptions
+from dagy_queue.producer.explanation import Explanation, find_explanation
 from dagy_queue.producer.publisher import Publisher, default_publisher
 from dagy_queue.producer.results import DagLaunchResult, RunStatusReport
 from dagy_queue.producer.run import RunHandle
@@ -52,6 +53,10 @@ class QueuedLaunches:
         """Publish one run. Raises RequestInvalid, RedisUnavailable."""
         self._publish({run_id: request}, options)
         return RunHandle(run_id, self.publisher)
+
+    def explain(self, run_id: str) -> Explanation | None:
+        """Return what the ledger says, else the record."""
+        return find_explanation(self.publisher, run_id)
 
     def status(self, run_id: str) -> RunStatusReport | None:
         """Return the status of a run, from the ledger or the record."""

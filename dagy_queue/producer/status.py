@@ -29,11 +29,15 @@ def find_status(publisher: Publisher, run_id: str) -> RunStatusReport | None:
         entry = publisher.runs.get(run_id)
         return _report_of_entry(entry, publisher.app.AsyncResult(run_id))
     except RunNotFound:
-        pass
+        return report_of_record(find_record(run_id))
+
+
+def find_record(run_id: str) -> RunRecord | None:
+    """Return the record of a run; None if there is none, or no way to read it."""
     from dagy_queue.records.runs import find_run
 
     try:
-        return report_of_record(find_run(run_id))
+        return find_run(run_id)
     except AwsRefused as exc:
         if exc.code == _NO_CREDENTIALS:
             return None

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from dagy_queue.errors import DagyQueueError
 from dagy_queue.producer.celery_options import CeleryOptions
+from dagy_queue.producer.explanation import Explanation
 from dagy_queue.producer.results import DagLaunchResult, RunStatusReport
 from dagy_queue.requests import LaunchRequest, RunRequest
 
@@ -30,6 +31,9 @@ class Way(Protocol):
         self, asked: Sequence[Asked], *, wait: bool, options: CeleryOptions | None = None
     ) -> list[DagLaunchResult]:
         """Launch what can be launched; the results are in the order asked. Raises nothing of ours."""
+
+    def explain(self, run_id: str) -> Explanation | None:
+        """Return how a run ended and what happens next; None if it isn't known."""
 
     def status(self, run_id: str) -> RunStatusReport | None:
         """Return the status of a run; None if it isn't known."""

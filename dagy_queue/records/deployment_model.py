@@ -19,6 +19,7 @@ from dagy_queue.records.base import BILLING, Record
 from dagy_queue.requests import LaunchRequest
 from dagy_queue.requests.names import NAME_RULE, is_name
 from dagy_queue.requests.parsing import parse_request
+from dagy_queue.requests.retrying import RetryFields
 from dagy_queue.settings import RecordsSettings
 
 SHARED = "*"
@@ -43,16 +44,7 @@ _OF_THE_RUN = frozenset(
 """Fields that say which run it is: a deployment cannot give them."""
 
 _AROUND_THE_LAUNCH = frozenset(
-    {
-        "capacity_provider_strategy",
-        "cluster",
-        "launch_type",
-        "max_retries",
-        "priority",
-        "region",
-        "retry_delay",
-        "timeout",
-    }
+    {"capacity_provider_strategy", "cluster", "launch_type", "priority", "region", "timeout", *RetryFields.model_fields}
 )
 """Fields that count before or after the launch, when nobody looks at the deployment: where a run waits, retries."""
 

@@ -20,6 +20,10 @@ class ClusterLimits:
     max_cpu: int | None = None
     max_memory: int | None = None
 
+    def allow(self, cpu: int, memory: int) -> bool:
+        """Tell whether a run may be so large."""
+        return cpu <= (self.max_cpu or cpu) and memory <= (self.max_memory or memory)
+
     def check_task(self, cpu: int | None, memory: int | None, run_task_kwargs: Mapping[str, Any]) -> None:
         """Raise RequestInvalid if a task is larger."""
         self.check(*size_with(run_task_kwargs, cpu, memory))

@@ -18,6 +18,7 @@ from dagy_queue.requests.names import NAME_RULE, is_name
 from dagy_queue.requests.overrides import check_command
 from dagy_queue.requests.placement import PlacementFields
 from dagy_queue.requests.refusals import allowed
+from dagy_queue.requests.retrying import RetryFields
 
 MAX_OWN_OVERRIDES = 6144
 """Characters of JSON that a request's variables, commands and overrides may take: RunTask takes 8,192 for all, and the
@@ -29,7 +30,7 @@ _PROFILE = re.compile(r"(?=.{1,256}$)[A-Za-z0-9](?:[A-Za-z0-9_:/@-]|\.(?!\.))*",
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/#@+-]{0,254}")
 
 
-class RunRequest(PlacementFields):
+class RunRequest(PlacementFields, RetryFields):
     """What every run has, whatever its container does."""
 
     org_id: str = Field(description="who the run belongs to; every read is scoped by it")
@@ -46,8 +47,6 @@ class RunRequest(PlacementFields):
         default_factory=dict, description="variables that ECS fills from secrets: the ARN of each"
     )
     metadata: dict[str, Any] = Field(default_factory=dict, description="yours; kept with the run, not sent")
-    max_retries: int = Field(0, ge=0, le=100, description="attempts after a failure of the code itself")
-    retry_delay: Seconds = Field(10.0, ge=0, le=86_400, description="seconds before the first retry; doubles each time")
     timeout: Seconds | None = Field(
         None, gt=0, le=14 * 86_400, description="seconds from the first task to the end, retries included"
     )

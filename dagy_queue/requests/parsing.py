@@ -42,6 +42,7 @@ _ELSEWHERE = {
     "max_parallel": "it is a policy of fan_out",
     "polling_interval": "events end runs, nothing polls",
     "retries": "the field is max_retries",
+    "retry_exponential_backoff": "waits always double; retry_delay is the longest first one",
     "task_count": "it is an argument of fan_out",
     "tolerate": "it is a policy of fan_out",
 }

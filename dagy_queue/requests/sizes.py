@@ -38,6 +38,17 @@ def size_problem(cpu: int, memory: int) -> str | None:
     return advice if fitting is None else f"{advice}, or cpu {fitting}"
 
 
+def next_larger(cpu: int, memory: int) -> tuple[int, int] | None:
+    """Return the next larger memory at the same CPU units, else that of the next CPU units which allow more.
+
+    None if Fargate has nothing larger, or no such CPU units.
+    """
+    if cpu not in MEMORY_OF_CPU:
+        return None
+    larger = [(c, m) for c, memories in MEMORY_OF_CPU.items() if c >= cpu for m in memories if m > memory]
+    return larger[0] if larger else None
+
+
 def partners(cpu: int | None, memory: int | None) -> str:
     """Say what goes with one half of a pair that Fargate has; '' if it has no such half."""
     if cpu in MEMORY_OF_CPU:

@@ -26,7 +26,8 @@ find_python() {
   local candidate
   for candidate in ${PYTHON:+"$PYTHON"} python3.13 python3.12 python3.11 python3.14 python3 python; do
     if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
-      command -v "$candidate"
+      # The base of an active environment: that may be the very one that is made anew.
+      "$candidate" -c 'import os, sys; print(os.path.realpath(sys._base_executable))'
       return 0
     fi
     if [ "$candidate" = "${PYTHON:-}" ]; then

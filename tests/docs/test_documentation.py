@@ -163,6 +163,17 @@ def test_the_policy_of_the_bridge_allows_every_call_that_it_makes() -> None:
     assert made - {"sqs:PurgeQueue"} == {action for action in allowed if action.startswith("sqs:")}
 
 
+def test_the_snippets_of_retries_run_as_they_stand(workplace: tuple[Path, dict[str, str]]) -> None:
+    directory, environment = workplace
+    page = ROOT / "docs" / "retries.md"
+    program = [*blocks(page, "python"), "print(run.run_id)"]
+    *printed, run_id = run([sys.executable, "-c", "\n".join(program)], directory, environment).splitlines()
+    assert printed == ["0", "0", "0", "True", "failed {'max_retries': 2}"]
+    (explain,) = [block.strip() for block in blocks(page, "bash")]
+    answer = run(["bash", "-c", explain], directory, {**environment, "RUN_ID": run_id})
+    assert "what happened  the container failed (exit code 3)" in answer
+
+
 def test_the_local_stacks_snippet_runs() -> None:
     (snippet,) = blocks(ROOT / "docs" / "local-stack.md", "python")
     assert "redis://127.0.0.1:" in run([sys.executable, "-c", snippet], ROOT, dict(os.environ))

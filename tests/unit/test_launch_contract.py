@@ -230,6 +230,9 @@ def in_kwargs(variables: Mapping[str, str]) -> dict[str, Any]:
     return {"overrides": {"containerOverrides": [{"name": "worker", "environment": listed}]}}
 
 
+no_counts = st.integers(max_value=-1) | st.integers(1001) | st.just(1.5)
+EXIT_CODES = ("retry_on_exit_codes", "skip_on_exit_code")
+
 refusals = st.one_of(
     only("org_id", no_names),
     only("flow_name", no_names),
@@ -239,6 +242,9 @@ refusals = st.one_of(
     only("correlation_id", st.sampled_from(["a b", "ä", "a\n", "x" * 201])),
     only("priority", st.integers(10) | st.integers(max_value=-1) | st.just("high")),
     only("max_retries", st.integers(max_value=-1) | st.just(1.5)),
+    *(only(name, no_counts) for name in ("oom_retries", "spot_retries", "start_retries", "spot_fallback_after")),
+    only("grow_on_oom", st.sampled_from(["much", 2, [True]])),
+    *(only(name, st.sampled_from([0, -1, 256, [1, 300], "x", True, 1.5])) for name in EXIT_CODES),
     only("retry_delay", st.sampled_from([-1, math.nan, math.inf, "soon", "-5s", "2d"])),
     only("timeout", st.sampled_from([0, -1, "15 days", math.nan, "0s"])),
     only("parameters", st.sampled_from([{"a": math.nan}, {"a": {1: 2}}, {"a": {1}}, [1], {"a": "{{ run.nobody }}"}])),

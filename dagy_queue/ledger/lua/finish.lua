@@ -16,7 +16,7 @@ redis.call('ZREM', P .. ':deadlines', id)
 redis.call('ZREM', P .. ':resumed', id)
 redis.call('HSET', key, 'ended', now_ms())
 set_phase(id, ARGV[3])
-redis.call('HDEL', key, 'message', 'queue', 'published')
+redis.call('HDEL', key, 'message', 'queue', 'published', 'ended_before')
 redis.call('EXPIRE', key, ttl)
 if found[3] then batch_progress(found[3], redis.call('HGET', key, 'shard'), ARGV[3], ttl) end
 return 1

@@ -2,7 +2,7 @@
 -- run whose timeout is over while it waits, limits as JSON (see AdmissionLedger).
 -- Returns {grants, milliseconds until something falls due (-1 = nothing will), 1 if more could go on at once, tasks to
 -- stop as {ARN, reason}}; a grant is {id, attempt, retries, request, batch, shard, refusals, 1 if it expired while
--- waiting, crew}, and each of the crew {id, attempt, request, shard}.
+-- waiting, crew, what it has otherwise than its request}, and each of the crew {id, attempt, request, shard}.
 local most, lease, too_late, limits = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], cjson.decode(ARGV[4])
 local STOP_AGAIN_MS, SOON_MS = 30000, 1000
 local now = now_ms()
@@ -154,7 +154,8 @@ local function fits(pool, org, id)
 end
 
 local function grant(id)
-  local run = redis.call('HMGET', run_key(id), 'phase', 'attempt', 'retries', 'request', 'batch', 'shard', 'expires', 'delta', 'refusals', 'crew')
+  local run = redis.call('HMGET', run_key(id), 'phase', 'attempt', 'retries', 'request', 'batch', 'shard', 'expires', 'delta', 'refusals', 'crew',
+    'change')
   set_phase(id, 'SUBMITTING')
   redis.call('ZADD', P .. ':leases', now + lease, id)
   local expired = run[7] and tonumber(run[7]) <= now
@@ -166,7 +167,7 @@ local function grant(id)
     crew[#crew + 1] = { member, found[1], found[2] or '', found[3] }
   end
   return { id, run[2], run[3] or '0', run[4] or run[8] or '', run[5] or '', run[6] or '', run[9] or '0',
-    expired and '1' or '0', crew }
+    expired and '1' or '0', crew, run[11] or '' }
 end
 
 -- Return the next run of a lane that is held; what is not is dropped from it.

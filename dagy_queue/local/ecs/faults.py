@@ -21,6 +21,8 @@ CAPACITY_UNAVAILABLE = (
 )
 NETWORK_TIMEOUT = "Timeout waiting for network interface provisioning to complete."
 
+PULL_TIMEOUT = "CannotPullContainerError: pull image manifest has been retried 7 time(s): dial tcp: i/o timeout"
+
 
 class DroppedAnswer(Exception):
     """The work of a call is done but its answer shall be lost: the gateway closes the connection."""
@@ -60,17 +62,32 @@ class EventFaults:
 
 @dataclass(slots=True)
 class TaskFaults:
-    """What shall go wrong with tasks."""
+    """What shall go wrong with tasks.
+
+    ``oom_below_memory`` is for every task with less MiB, ``exit_lost`` leaves out the exit code of a container that
+    ran, ``stop`` stops a running task for the reason given.
+    """
 
     start_failure_next: int = 0
     start_failure_probability: float = 0.0
     start_failure_reason: str = NETWORK_TIMEOUT
+    pull_failure_next: int = 0
+    pull_failure_probability: float = 0.0
+    pull_failure_reason: str = PULL_TIMEOUT
     slow_start_next: int = 0
     slow_start_probability: float = 0.0
     slow_start_seconds: float = 1.0
     oom_next: int = 0
     oom_probability: float = 0.0
     oom_after_seconds: float = 0.0
+    oom_below_memory: int = 0
+    exit_lost_next: int = 0
+    exit_lost_probability: float = 0.0
+    stop_next: int = 0
+    stop_probability: float = 0.0
+    stop_after_seconds: float = 0.0
+    stop_code: str = "TerminationNotice"
+    stop_reason: str = "ECS is performing maintenance on the underlying infrastructure hosting the task."
     spot_interruption_next: int = 0
     spot_interruption_probability: float = 0.0
     spot_interruption_after_seconds: float = 0.0

@@ -26,6 +26,7 @@ from dagy_queue.local.ports import AwsError, SecretSource
 SPOT_INTERRUPTED = Stop("SpotInterruption", "Your Spot Task was interrupted.")
 ESSENTIAL_EXITED = Stop("EssentialContainerExited", "Essential container in task exited")
 OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
+EXIT_LOST = "CannotInspectContainerError: could not inspect the container after its end"
 START_FAILED = "TaskFailedToStart"
 HOST_LOST = "InfrastructureHealth"
 
@@ -115,7 +116,7 @@ class TaskRun:
         for container in self.task.containers:
             plan = container_plan(self.task, container, await self._secrets(container), self._host.config)
             try:
-                choice = self._host.runtimes.pull(plan)
+                choice = self._pull(plan)
             except StartError as exc:
                 container.reason = str(exc)
                 raise StartFailed(str(exc)) from exc
@@ -124,6 +125,12 @@ class TaskRun:
         await self._pause(self._host.config.delays.pulling)
         self.task.pull_stopped_at = self._now()
         return ready
+
+    def _pull(self, plan: ContainerPlan) -> ImageChoice:
+        faults, rules = self._host.faults, self._host.faults.tasks
+        if faults.happens(rules, "pull_failure"):
+            raise StartError(rules.pull_failure_reason)
+        return self._host.runtimes.pull(plan)
 
     async def _secrets(self, container: TaskContainer) -> Mapping[str, str]:
         wanted = container_definition(self.task, container.name).get("secrets") or ()
@@ -157,11 +164,13 @@ class TaskRun:
 
     def _arm_faults(self, ready: list[tuple[TaskContainer, ContainerPlan, ImageChoice]]) -> None:
         faults, rules = self._host.faults, self._host.faults.tasks
-        if faults.happens(rules, "oom"):
+        if faults.happens(rules, "oom") or (self.task.memory or 0) < rules.oom_below_memory:
             victim = next(place for place, (container, _, _) in enumerate(ready) if container.essential)
             self._later(rules.oom_after_seconds, self._exhaust_memory, ready[victim][0], self._running[victim][1])
         if self.task.is_spot and faults.happens(rules, "spot_interruption"):
             self._later(rules.spot_interruption_after_seconds, self.stop, SPOT_INTERRUPTED)
+        if faults.happens(rules, "stop"):
+            self._later(rules.stop_after_seconds, self.stop, Stop(rules.stop_code, rules.stop_reason))
 
     def _exhaust_memory(self, container: TaskContainer, running: RunningContainer) -> None:
         if not running.exited.done():
@@ -175,6 +184,9 @@ class TaskRun:
         container.reason = container.reason or ended.reason
         if not container.essential:
             return
+        if self._host.faults.happens(self._host.faults.tasks, "exit_lost"):
+            container.exit_code = None
+            container.reason = EXIT_LOST
         lost = Stop(HOST_LOST, ended.reason or "The host of the task's container was lost")
         self._want_stop(ESSENTIAL_EXITED if ended.code is not None else lost)
 

@@ -34,6 +34,7 @@ from dagy_queue.ledger import (
     RunStatus,
 )
 from dagy_queue.ledger.admission import Limits, Noted, Rate, Released
+from dagy_queue.ledger.attempts import NextAttempt
 from dagy_queue.ledger.runs import Applied, Observation, Place
 from tests.integration.ledger.admission_model import IN_FLIGHT, WAITING, Batch, Model, Run
 
@@ -43,6 +44,8 @@ POOLS = [
     "us-east-1/other|FARGATE",
     "eu-west-1/dagy|EC2",
 ]
+SAME_CLUSTER = dict(zip(POOLS[:2], POOLS[1::-1], strict=True))
+"""Where a run of a pool may go on that changes its capacity."""
 ORGS = ["acme", "beta", "coop"]
 CLUSTERS = sorted({pool.partition("|")[0] for pool in POOLS})
 ORPHANED = "its run is over"
@@ -282,19 +285,21 @@ class Admission(RuleBasedStateMachine):
         run.has_task = True
         self.model.stop(run)
 
-    @rule(pick=picks)
-    def retry(self, pick: int) -> None:
+    @rule(pick=picks, elsewhere=st.booleans(), cpu=st.none() | st.integers(1, 4))
+    def retry(self, pick: int, elsewhere: bool, cpu: int | None) -> None:
         run = self.some(pick, lambda run: run.phase is Phase.STOPPED)
         if run is not None:
-            self.try_again(run)
+            self.try_again(run, SAME_CLUSTER.get(run.pool, "") if elsewhere else "", cpu)
 
-    def try_again(self, run: Run) -> None:
-        answer = self.run_ledger.retry(AttemptId(run.run_id, run.attempt), LONG)
+    def try_again(self, run: Run, pool: str = "", cpu: int | None = None) -> None:
+        again = NextAttempt(pool=pool, cpu=cpu)
+        answer = self.run_ledger.retry(AttemptId(run.run_id, run.attempt), LONG, again)
         assert answer == (None if run.cancelled else run.attempt + 1)
         if not run.cancelled:
             run.phase, run.place, run.has_task, run.version = Phase.RETRYING, "delayed", False, 0
             run.attempt, run.retries = run.attempt + 1, run.retries + 1
             run.leader, run.crew = None, []
+            run.pool, run.cpu = pool or run.pool, run.cpu if cpu is None else cpu
 
     @rule(pick=picks, waiting_only=st.booleans())
     def cancel(self, pick: int, waiting_only: bool) -> None:

@@ -237,6 +237,51 @@ def test_a_start_fails_with_the_reason_given() -> None:
     simulated(test)
 
 
+def test_a_pull_fails_with_the_reason_given() -> None:
+    async def test(kit: Kit) -> None:
+        await kit.ecs.admin("faults", {"tasks": {"pull_failure_next": 1, "pull_failure_reason": "CannotPull: x"}})
+        task = await kit.outcome("dagy-local/stub")
+        assert (task["stopCode"], task["stoppedReason"]) == ("TaskFailedToStart", "CannotPull: x")
+        assert task["containers"][0]["reason"] == "CannotPull: x"
+        assert "exitCode" not in task["containers"][0]
+
+    simulated(test)
+
+
+def test_a_task_is_stopped_for_the_reason_given() -> None:
+    async def test(kit: Kit) -> None:
+        rules = {"stop_next": 1, "stop_code": "InfrastructureHealth", "stop_reason": "the host is ill"}
+        await kit.ecs.admin("faults", {"tasks": rules})
+        await kit.register()
+        stopped = await kit.bus.stopped((await kit.run(overrides=FOREVER))["taskArn"])
+        assert (stopped["stopCode"], stopped["stoppedReason"]) == ("InfrastructureHealth", "the host is ill")
+
+    simulated(test)
+
+
+def test_the_exit_code_of_a_container_can_be_lost() -> None:
+    async def test(kit: Kit) -> None:
+        await kit.ecs.admin("faults", {"tasks": {"exit_lost_next": 1}})
+        task = await kit.outcome("dagy-local/stub")
+        assert "exitCode" not in task["containers"][0]
+        assert (await kit.outcome("dagy-local/stub"))["containers"][0]["exitCode"] == 0
+
+    simulated(test)
+
+
+@pytest.mark.parametrize(("memory", "code"), [("512", 137), ("1024", 0)])
+def test_tasks_with_too_little_memory_run_out_of_it(memory: str, code: int) -> None:
+    async def test(kit: Kit) -> None:
+        await kit.ecs.admin("faults", {"tasks": {"oom_below_memory": 1024}})
+        await kit.register()
+        overrides = {"cpu": "256", "memory": memory}
+        command = {"containerOverrides": [{"name": "worker", "command": ["0.2", "0"]}]}
+        stopped = await kit.bus.stopped((await kit.run(overrides=overrides | command))["taskArn"])
+        assert stopped["containers"][0]["exitCode"] == code
+
+    simulated(test)
+
+
 def test_a_slow_start_can_be_stopped() -> None:
     async def test(kit: Kit) -> None:
         await kit.ecs.admin("faults", {"tasks": {"slow_start_next": 1, "slow_start_seconds": 600}})

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dagy_queue.bridge.events import EventInvalid, read_event
 from dagy_queue.ids import AttemptId
 from dagy_queue.ledger import Phase
-from dagy_queue.outcomes import Outcome
+from dagy_queue.outcomes import Kind, Outcome
 from tests.unit.kit import TASK_ARN, body, event, stopped_event
 from tests.unit.strategies import attempt_ids, json_values, unhurried
 
@@ -76,6 +76,21 @@ def test_an_event_says_which_attempt_it_is_about(attempt_id: AttemptId, version:
 def test_a_task_on_its_way_has_a_phase_and_no_completion(status: str, phase: Phase | None) -> None:
     read_one = read(event(lastStatus=status))
     assert (read_one.phase, read_one.completion) == (phase, None)
+
+
+def test_a_warning_that_spot_will_take_the_task_is_no_end() -> None:
+    warning = event(lastStatus="RUNNING", desiredStatus="STOPPED", stopCode="SpotInterruption")
+    read_one = read(warning | {"detail": warning["detail"] | {"stoppedReason": "Your Spot Task was interrupted."}})
+    assert (read_one.phase, read_one.completion) == (Phase.RUNNING, None)
+
+
+def test_an_interrupted_task_that_has_stopped_is_an_interruption() -> None:
+    stopped = stopped_event()
+    stopped["detail"] |= {"stopCode": "SpotInterruption", "stoppedReason": "Your Spot Task was interrupted."}
+    stopped["detail"]["containers"] = [{"name": "worker", "exitCode": 143}]
+    completion = read(stopped).completion
+    assert completion is not None
+    assert Outcome.from_dict(completion["outcome"]).kind is Kind.SPOT
 
 
 def test_a_spot_warning_is_not_the_end() -> None:

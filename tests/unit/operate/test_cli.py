@@ -17,7 +17,7 @@ from dagy_queue.records.flows import RegisteredFlow
 from dagy_queue.settings import settings
 
 DLQ = [["dlq"], *(["dlq", name] for name in ("list", "show", "redrive", "purge"))]
-COMMANDS = [[], ["up"], ["dispatcher"], ["bridge"], ["config"], ["flow"], ["flow", "push"], *DLQ]
+COMMANDS = [[], ["up"], ["dispatcher"], ["bridge"], ["config"], ["explain"], ["flow"], ["flow", "push"], *DLQ]
 
 
 @pytest.fixture(autouse=True)

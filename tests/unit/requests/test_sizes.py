@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagy_queue.requests.sizes import MEMORY_OF_CPU, size_problem, units_of
+from dagy_queue.requests.sizes import MEMORY_OF_CPU, next_larger, size_problem, units_of
 from tests.unit.strategies import unhurried
 
 PAIRS = [(cpu, memory) for cpu, choices in MEMORY_OF_CPU.items() for memory in choices]
@@ -90,3 +90,20 @@ def test_a_cpu_that_fargate_does_not_have_is_refused_with_all_it_has(cpu: int, m
 )
 def test_a_size_is_read_as_ecs_reads_it(said: str, meant: int | None) -> None:
     assert units_of(said) == meant
+
+
+@pytest.mark.parametrize(
+    ("size", "larger"),
+    [
+        ((256, 512), (256, 1024)),
+        ((256, 2048), (512, 3072)),
+        ((4096, 30720), (8192, 32768)),
+        ((16384, 122880), (32768, 249856)),
+        ((32768, 249856), None),
+        ((333, 512), None),
+    ],
+)
+def test_the_next_larger_memory_is_at_the_same_cpu_or_else_at_the_next_that_has_more(
+    size: tuple[int, int], larger: tuple[int, int] | None
+) -> None:
+    assert next_larger(*size) == larger

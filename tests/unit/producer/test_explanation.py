@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from dagy_queue.ledger import Phase, RunEntry, RunStatus
+from dagy_queue.operate.explain import as_lines
+from dagy_queue.producer.explanation import explanation_of_entry, explanation_of_record
+from dagy_queue.records.runs import RunRecord
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+OUTCOME = {
+    "kind": "out_of_memory",
+    "summary": "the container ran out of memory (exit code 137)",
+    "detail": "OutOfMemoryError\nkilled",
+    "resolution": "choose more memory",
+    "exit_code": 137,
+    "stop_code": "EssentialContainerExited",
+    "task_arn": "arn:old",
+}
+
+
+def entry(phase: Phase, **values: Any) -> RunEntry:
+    usual: dict[str, Any] = {
+        "run_id": "r",
+        "phase": phase,
+        "attempt": 2,
+        "retries": 1,
+        "org_id": "acme",
+        "flow_name": "etl",
+        "correlation_id": "",
+        "batch_id": "",
+        "shard": None,
+        "task_arn": "",
+        "created_at": NOW,
+        "changed_at": NOW,
+        "started_at": NOW,
+        "ended_at": None,
+        "completion": None,
+        "cancel_reason": "",
+        "refusal": "",
+    }
+    return RunEntry(**{**usual, **values})
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_in_every_phase_there_is_something_that_happens_next(phase: Phase) -> None:
+    found = explanation_of_entry(entry(phase), phase.status, None)
+    assert found["next"]
+    assert (found["next"] == "nothing: the run is over") == phase.status.is_final
+
+
+def test_a_run_that_waits_tells_how_it_ended_before_and_when_and_how_it_goes_on() -> None:
+    waiting = entry(
+        Phase.RETRYING,
+        ended_before=OUTCOME,
+        counts={"oom_retries": 1},
+        change={"cpu": 256, "memory": 1024, "on_demand": True},
+    )
+    found = explanation_of_entry(waiting, RunStatus.QUEUED, 12.34)
+    assert found["next"] == "attempt 2 in 12 s, with 1024 MiB of memory, on demand instead of on Spot"
+    assert (found["kind"], found["retry_in"], found["task_arn"]) == ("out_of_memory", 12.3, "arn:old")
+
+
+def test_a_launch_that_was_refused_says_why_and_when_it_is_tried_again() -> None:
+    found = explanation_of_entry(entry(Phase.HELD, refusal="RESOURCE:ENI"), RunStatus.QUEUED, 3.0)
+    assert found["next"] == "its launch is tried again in 3 s: RESOURCE:ENI"
+
+
+def test_a_record_is_explained_as_well() -> None:
+    record = RunRecord(
+        run_id="r",
+        status="FAILED",
+        phase="FAILED",
+        created_at=NOW,
+        org_id="acme",
+        attempt=3,
+        retries=2,
+        outcome=OUTCOME,
+    )
+    found = explanation_of_record(record)
+    assert found is not None
+    assert (found["summary"], found["attempt"], found["next"]) == (OUTCOME["summary"], 3, "nothing: the run is over")
+    assert explanation_of_record(None) is None
+
+
+def test_people_get_lines_of_what_there_is_to_say() -> None:
+    over = entry(Phase.FAILED, completion={"outcome": OUTCOME}, counts={"oom_retries": 1}, task_arn="arn:new")
+    assert list(as_lines(explanation_of_entry(over, RunStatus.FAILED, None))) == [
+        "run            r",
+        "flow           etl",
+        "status         FAILED",
+        "attempt        2 (retries: 1 of oom_retries)",
+        "what happened  the container ran out of memory (exit code 137)",
+        "detail         OutOfMemoryError",
+        "               killed",
+        "what to do     choose more memory",
+        "exit code      137",
+        "task           arn:new",
+        "next           nothing: the run is over",
+    ]
+
+
+def test_a_run_that_has_not_ended_yet_has_few_lines() -> None:
+    lines = list(as_lines(explanation_of_entry(entry(Phase.PENDING, attempt=1), RunStatus.QUEUED, None)))
+    assert lines == [
+        "run            r",
+        "flow           etl",
+        "status         QUEUED (PENDING)",
+        "attempt        1",
+        "next           its task starts",
+    ]
