@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any
 
@@ -16,6 +16,8 @@ from dagy_queue.ledger.errors import mapped
 from dagy_queue.settings import RedisSettings
 
 _LUA = files("dagy_queue.ledger") / "lua"
+_COMMON = ("keys", "phases", "lanes", "messages", "throttles", "batches")
+"""What stands before every script (``lua/common``); each uses only those before it."""
 _CONNECT_RETRIES = 3
 LONGEST_BLOCK = 60.0
 """Seconds that a blocking command may ask for at most."""
@@ -82,6 +84,12 @@ class RedisConnection:
 
     def _script(self, name: str) -> Any:
         if name not in self._scripts:
-            source = (_LUA / "common.lua").read_text() + "\n" + (_LUA / f"{name}.lua").read_text()
-            self._scripts[name] = self.client.register_script(source)
+            self._scripts[name] = self.client.register_script(_source(name))
         return self._scripts[name]
+
+
+@cache
+def _source(name: str) -> str:
+    """Return the text of a script, with what it shares with the others."""
+    parts = [_LUA / "common" / f"{part}.lua" for part in _COMMON] + [_LUA / f"{name}.lua"]
+    return "\n".join(part.read_text() for part in parts)

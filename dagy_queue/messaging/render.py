@@ -1,7 +1,7 @@
 """Messages rendered before they are sent: exactly what Celery would push to the broker's list, as text.
 
 Celery publishes into a kombu channel that only remembers. The ledger stores the text and pushes it from a Lua
-script. Blanks (``"@dagy:attempt@"`` ...) are filled in by that script (``ledger/lua/common.lua``).
+script. Blanks (``"@dagy:attempt@"`` ...) are filled in by that script (``ledger/lua/common/messages.lua``).
 """
 
 from __future__ import annotations

@@ -1,0 +1,29 @@
+-- The rate that all dispatchers share, lowered by throttles.
+
+-- What AWS refuses for its rate concerns the whole region. Throttles of one second are one incident: the first empties
+-- the bucket, as AWS's is empty too; another one within ten seconds halves the rate. Every hundred launches after that
+-- raise it again by a fifth.
+local INCIDENT_MS, AGAIN_MS, LOWEST_FACTOR = 1000, 10000, 0.05
+
+local function throttle_key(region) return P .. ':throttle:' .. region end
+
+local function note_throttle(id)
+  local region, now = region_of(placed(id) or ''), now_ms()
+  local key = throttle_key(region)
+  local found = redis.call('HMGET', key, 'factor', 'at')
+  local since = found[2] and now - tonumber(found[2])
+  if since and since < INCIDENT_MS then return end
+  redis.call('HSET', key, 'at', now, 'launches', 0)
+  redis.call('HSET', P .. ':bucket:calls:' .. region, 'tokens', 0, 'at', now)
+  if since and since < AGAIN_MS then
+    redis.call('HSET', key, 'factor', tostring(math.max(LOWEST_FACTOR, tonumber(found[1] or '1') / 2)))
+  end
+  redis.call('EXPIRE', key, 3600)
+end
+
+local function note_success(id)
+  local key = throttle_key(region_of(placed(id) or ''))
+  local factor = tonumber(redis.call('HGET', key, 'factor') or '1')
+  if factor >= 1 or redis.call('HINCRBY', key, 'launches', 1) < 100 then return end
+  redis.call('HSET', key, 'factor', tostring(math.min(1, factor * 1.2)), 'launches', 0)
+end
