@@ -146,3 +146,17 @@ def test_how_an_attempt_ended_is_kept_while_the_next_one_goes_on_and_cut_to_what
     runs.complete(second, DONE)
     runs.finish(second, RunStatus.SUCCEEDED)
     assert (runs.get("r").ended_before, runs.due_in("r")) == (None, None)
+
+
+@pytest.mark.parametrize(("late", "stays"), [("start", False), ("1", True)])
+def test_a_start_that_was_late_is_the_attempts_and_a_timeout_is_the_runs(
+    runs: RunLedger, connection: RedisConnection, late: str, stays: bool
+) -> None:
+    attempt_id = launched_run(connection, "r")
+    connection.client.hset(connection.key("run", "r"), "late", late)
+    runs.complete(attempt_id, DONE)
+    stopped = runs.claim("r")
+    assert stopped is not None
+    assert (stopped.is_late, stopped.never_started) == (True, not stays)
+    runs.retry(attempt_id, 60)
+    assert connection.client.hexists(connection.key("run", "r"), "late") == stays
