@@ -22,13 +22,9 @@ STEADY = {
     },
     "operations": {"RunTask": {"drop_answer_probability": 0.02}},
 }
-BURSTS = (
-    {"throttle_next": 30},
-    {"hidden_throttle_next": 30},
-    {"capacity_next": 30},
-    {"server_error_next": 10},
-)
-BURST_EVERY = 5.0
+BURSTS = ("throttle_probability", "hidden_throttle_probability", "capacity_probability", "server_error_probability")
+BURST_EVERY, BURST_SECONDS, BURST_SHARE = 5.0, 2.0, 0.7
+"""A burst refuses this share of the calls while it lasts. (So many calls, instead, would all hit the last runs.)"""
 PROCESS_SETTINGS = {
     "DISPATCH__LEASE_SECONDS": "3",
     "DISPATCH__THROTTLE_DELAY": "0.1",
@@ -77,9 +73,7 @@ class Havoc:
         self._thread.join(60)
         if self.failure:
             raise self.failure
-        nothing = {"RunTask": dict.fromkeys(("throttle_next", "hidden_throttle_next", "capacity_next"), 0)}
-        nothing["RunTask"]["drop_answer_probability"] = 0
-        self._stack.admin("faults", {"operations": nothing})
+        self._stack.admin("faults", {"operations": {"RunTask": {"drop_answer_probability": 0.0}}})
 
     def _spawn(self, label: str) -> Child:
         environment = {f"DAGY_QUEUE__{name}": value for name, value in PROCESS_SETTINGS.items()}
@@ -120,6 +114,8 @@ class Havoc:
         self.done["Redis killed"] += 1
 
     def _burst(self) -> None:
-        burst = self._rng.choice(BURSTS)
-        self._stack.admin("faults", {"operations": {"RunTask": burst}})
+        kind = self._rng.choice(BURSTS)
+        self._stack.admin("faults", {"operations": {"RunTask": {kind: BURST_SHARE}}})
+        self._stopping.wait(BURST_SECONDS)
+        self._stack.admin("faults", {"operations": {"RunTask": {kind: 0.0}}})
         self.done["bursts of refusals"] += 1

@@ -151,9 +151,10 @@ def test_a_task_that_never_starts_fails_its_run_with_the_reason(scene: Scene) ->
     scene.dispatcher()
     scene.bridge()
     run = scene.launcher.enqueue(ContainerRequest(org_id="acme", image="registry.example/no/such:image"))
-    with pytest.raises(RunFailed, match="CannotPullContainerError") as caught:
+    with pytest.raises(RunFailed, match="there is no such image") as caught:
         run.get(timeout=TIMEOUT)
     assert caught.value.outcome["kind"] == "start_failed"
+    assert "CannotPullContainerError" in caught.value.outcome["detail"]
     assert "check the image's name" in caught.value.outcome["resolution"]
 
 
