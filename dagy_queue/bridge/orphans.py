@@ -1,12 +1,13 @@
 """Looks for tasks that no run owns: launches whose answer never came, and whatever else of ours runs unknown.
 
 The reconciler calls it. A task of a run that is over, or beyond that attempt, is stopped; one whose run the ledger does
-not know at all is reported, and stopped only where that is asked for (another ledger may own it).
+not know at all is reported, and stopped only where that is asked for (another ledger may own it). A run that was
+launched in direct mode is in no ledger; the record knows it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -27,13 +28,21 @@ class OrphanSearch:
     """Finds tasks without a run."""
 
     def __init__(
-        self, aws: AwsClients, runs: RunLedger, sweeps: SweepLedger, *, container_name: str, stop_orphans: bool
+        self,
+        aws: AwsClients,
+        runs: RunLedger,
+        sweeps: SweepLedger,
+        *,
+        container_name: str,
+        stop_orphans: bool,
+        goes_on: Callable[[str], bool],
     ) -> None:
         self._aws = aws
         self._runs = runs
         self._sweeps = sweeps
         self._container_name = container_name
         self._stop_orphans = stop_orphans
+        self._goes_on = goes_on
 
     def look_for_unanswered(self, first: float, second: float, most: int = AT_ONCE) -> int:
         """Have the tasks stopped of launches that were never answered; return how many launches there were.
@@ -61,7 +70,7 @@ class OrphanSearch:
             ours = [task for task in tasks if str(task.get("startedBy", "")).startswith(STARTED_BY_PREFIX)]
             observed = list(observations(ours, self._container_name))
             for observation, answer in zip(observed, self._runs.apply(observed), strict=True):
-                if answer is Applied.UNKNOWN:
+                if answer is Applied.UNKNOWN and not self._goes_on(observation.attempt_id.run_id):
                     self._orphaned(observation.task_arn)
                     yield observation.task_arn
 

@@ -15,10 +15,11 @@ import structlog
 from dagy_queue.aws.clients import AwsClients
 from dagy_queue.bridge.looking import AT_ONCE, Looker
 from dagy_queue.bridge.orphans import OrphanSearch
-from dagy_queue.errors import AwsError, RedisUnavailable
-from dagy_queue.ledger import RedisConnection, RunLedger
+from dagy_queue.errors import AwsError, AwsRefused, RedisUnavailable
+from dagy_queue.ledger import RedisConnection, RunLedger, RunStatus
 from dagy_queue.ledger.leadership import Leadership
 from dagy_queue.ledger.sweeps import SweepLedger
+from dagy_queue.records.runs import find_run
 from dagy_queue.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -40,8 +41,14 @@ class Reconciler:
             aws, runs, self._sweeps, container_name=container, missing_grace=self._settings.missing_grace
         )
         self._orphans = OrphanSearch(
-            aws, runs, self._sweeps, container_name=container, stop_orphans=self._settings.stop_orphans
+            aws,
+            runs,
+            self._sweeps,
+            container_name=container,
+            stop_orphans=self._settings.stop_orphans,
+            goes_on=_goes_on_in_the_record,
         )
+        self._own_cluster = f"{settings.aws.region}/{settings.ecs.cluster.rpartition('/')[2]}"
         self._next_sweep = 0.0
 
     def run(self, stopping: threading.Event) -> None:
@@ -80,9 +87,18 @@ class Reconciler:
             self._looker.look(tasks, self._start_timeout)
 
     def _sweep(self) -> None:
-        clusters = self._sweeps.clusters()
+        clusters = sorted({*self._sweeps.clusters(), self._own_cluster})
         for wrong in self._sweeps.recount(clusters):
             log.warning(
                 "slots_recounted", cluster=wrong.cluster, slot=wrong.slot, counted=wrong.counted, actual=wrong.actual
             )
         self._orphans.sweep(clusters)
+
+
+def _goes_on_in_the_record(run_id: str) -> bool:
+    """Tell whether the record has a run that has not ended: one in direct mode. Without a table there is no record."""
+    try:
+        record = find_run(run_id)
+    except AwsRefused:
+        return False
+    return record is not None and not RunStatus(record.status).is_final

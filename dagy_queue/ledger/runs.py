@@ -120,15 +120,14 @@ class RunLedger:
 
         Returns False if the ledger has the run already (nothing is sent then).
         """
-        args = (run_id, message.list_key, message.message, "1" if push else "", *_flat(about))
-        return bool(self.connection.run("publish", *args))
+        return bool(self.connection.run("publish", *_publication(run_id, message, about, push=push)))
 
     def publish_all(self, publications: Sequence[Publication]) -> list[str]:
         """Enter and send several runs, in few round trips; return those that it has already, left as they are."""
         known: list[str] = []
         for first in range(0, len(publications), _PUBLISHED_AT_ONCE):
             calls = [
-                ("publish", (p.run_id, p.message.list_key, p.message.message, "1", *_flat(p.about)))
+                ("publish", _publication(p.run_id, p.message, p.about, push=True))
                 for p in publications[first : first + _PUBLISHED_AT_ONCE]
             ]
             answers = self.connection.run_many(calls)
@@ -243,6 +242,17 @@ class RunLedger:
 
     def _key(self, run_id: str) -> str:
         return self.connection.key("run", run_id)
+
+
+def _publication(run_id: str, message: Continuation, about: Mapping[str, str], *, push: bool) -> list[str]:
+    return [run_id, message.list_key, message.message, "1" if push else "", _not_before(message.message), *_flat(about)]
+
+
+def _not_before(message: str) -> str:
+    """Return when a message with a countdown is due, in milliseconds since the epoch; '' for one without."""
+    if '"eta"' not in message or '"eta":null' in message:
+        return ""
+    return str(milliseconds(json.loads(message).get("headers", {}).get("eta")) or "")
 
 
 def _flat(about: Mapping[str, str]) -> list[str]:

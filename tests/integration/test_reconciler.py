@@ -212,6 +212,30 @@ def test_a_task_whose_launch_was_never_answered_is_stopped_when_its_run_is_cance
     eventually(lambda: not scene.running(started_by), "the task is stopped")
 
 
+def run_again(scene: Scene, task: str, started_by: str) -> None:
+    """Start a task like another one, which nobody knows of."""
+    definition = scene.ecs.describe_tasks(cluster="dagy", tasks=[task])["tasks"][0]["taskDefinitionArn"]
+    scene.ecs.run_task(
+        cluster="dagy",
+        taskDefinition=definition,
+        startedBy=started_by,
+        launchType="FARGATE",
+        networkConfiguration={"awsvpcConfiguration": {"subnets": ["subnet-1"], "securityGroups": ["sg-1"]}},
+        overrides={"containerOverrides": [{"name": "worker", "command": ["3600", "0"]}]},
+    )
+
+
+def test_a_run_in_direct_mode_is_no_orphan(scene: Scene) -> None:
+    scene.dispatcher()
+    direct = DagLauncher(scene.stack.settings(), mode="direct").launch(LONG)
+    [task] = scene.running(AttemptId(direct.run_id, 1).started_by)
+    stranger = AttemptId(new_id(), 1).started_by
+    run_again(scene, task, stranger)
+    scene.bridge(RECONCILER__STOP_ORPHANS="true")
+    eventually(lambda: not scene.running(stranger), "the sweep has stopped an orphan")
+    assert scene.running(AttemptId(direct.run_id, 1).started_by) == [task]
+
+
 @pytest.mark.parametrize("stop", [True, False])
 def test_a_task_of_ours_that_no_run_owns_is_told_and_stopped_if_asked(scene: Scene, stop: bool) -> None:
     started_by = AttemptId(new_id(), 1).started_by
@@ -219,14 +243,8 @@ def test_a_task_of_ours_that_no_run_owns_is_told_and_stopped_if_asked(scene: Sce
     dispatcher = scene.dispatcher()
     until_phase(run, Phase.SUBMITTED)
     [own] = scene.running(AttemptId(run.run_id, 1).started_by)
-    definition = scene.ecs.describe_tasks(cluster="dagy", tasks=[own])["tasks"][0]["taskDefinitionArn"]
-    network = {"awsvpcConfiguration": {"subnets": ["subnet-1"], "securityGroups": ["sg-1"]}}
     for owner in (started_by, "somebody-else"):
-        overrides = {"containerOverrides": [{"name": "worker", "command": ["3600", "0"]}]}
-        scene.ecs.run_task(
-            cluster="dagy", taskDefinition=definition, startedBy=owner, launchType="FARGATE",
-            networkConfiguration=network, overrides=overrides,
-        )  # fmt: skip
+        run_again(scene, own, owner)
     bridge = scene.bridge(RECONCILER__STOP_ORPHANS=str(stop).lower())
     [orphan] = scene.running(started_by)
     eventually(lambda: orphan in bridge.log.read_text(), "the orphan is told")

@@ -16,7 +16,8 @@ local function head_of(list)
     local ok, message = pcall(cjson.decode, text)
     local id = ok and message.headers and message.headers.id
     local score = id and (redis.call('ZSCORE', P .. ':resumed', id) or redis.call('ZSCORE', P .. ':published', id))
-    if score then sent_at = tonumber(score) end
+    -- One with a countdown says nothing of when it was sent.
+    if score and tonumber(score) <= now then sent_at = tonumber(score) end
   end
   heads[list] = sent_at
   return sent_at

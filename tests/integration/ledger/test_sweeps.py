@@ -117,6 +117,31 @@ def test_a_message_that_waits_is_not_sent_again(scene: Scene, sweeps: SweepLedge
     assert ids(connection) == ["second", "first"]
 
 
+def later(run_id: str, eta: str) -> Continuation:
+    return Continuation("queue", json.dumps({"headers": {"id": run_id, "eta": eta}}))
+
+
+def test_a_message_with_a_countdown_is_not_lost_before_it_is_due(
+    scene: Scene, sweeps: SweepLedger, connection: RedisConnection
+) -> None:
+    scene.runs.publish("r", later("r", "2999-01-01T00:00:00+00:00"), push=True, about={})
+    lose(connection)
+    set_back(connection, "published", "r")
+    assert lost(sweeps) == []
+    scene.runs.publish("due", later("due", "2026-01-01T00:00:00+00:00"), push=False, about={})
+    set_back(connection, "published", "due")
+    assert lost(sweeps) == [SentAgain("run", "due")]
+
+
+def test_a_message_with_a_countdown_says_nothing_of_those_behind_it(
+    scene: Scene, sweeps: SweepLedger, connection: RedisConnection
+) -> None:
+    scene.runs.publish("later", later("later", "2999-01-01T00:00:00+00:00"), push=True, about={})
+    scene.runs.publish("r", message("r"), push=True, about={})
+    set_back(connection, "published", "r")
+    assert lost(sweeps) == []
+
+
 def test_messages_that_tell_nothing_are_no_reason_to_send_others_again(
     scene: Scene, sweeps: SweepLedger, connection: RedisConnection
 ) -> None:
