@@ -10,7 +10,6 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery.signals import task_revoked
 
 from dagy_queue.dispatch import parking
-from dagy_queue.dispatch.persistence import persistently
 from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import RedisUnavailable, RequestInvalid, RunFailed
 from dagy_queue.ids import AttemptId
@@ -50,7 +49,8 @@ class LaunchTask(Task):
         pending = getattr(self.request, "dagy_retry_delay", None)
         if pending is not None:
             parking.mark_parked(self)
-            self.services.runs.retry(AttemptId(task_id, self.request.get(ATTEMPT_HEADER)), pending)
+            attempt_id = AttemptId(task_id, self.request.get(ATTEMPT_HEADER))
+            self.services.patiently(lambda: self.services.runs.retry(attempt_id, pending))
 
     def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         """Close the run in the ledger once its result is stored."""
@@ -59,7 +59,7 @@ class LaunchTask(Task):
             return
         attempt = self.request.get(ATTEMPT_HEADER)
         outcome = None if final is RunStatus.SUCCEEDED else _outcome_of(retval)
-        persistently(lambda: self.services.runs.finish(AttemptId(task_id, attempt or 1), final, outcome))
+        self.services.patiently(lambda: self.services.runs.finish(AttemptId(task_id, attempt or 1), final, outcome))
 
 
 def register_launch(app: Celery, services: Services) -> None:
@@ -73,8 +73,9 @@ def register_launch(app: Celery, services: Services) -> None:
         try:
             attempt = self.request.get(ATTEMPT_HEADER)
             if attempt is not None:
-                return parking.conclude(services, self, attempt)
-            parking.park(services, self, _with_upstream(_rendered(self, request), receives, upstream))
+                return services.patiently(lambda: parking.conclude(services, self, attempt))
+            whole = _with_upstream(_rendered(self, request), receives, upstream)
+            services.patiently(lambda: parking.park(services, self, whole))
         except RedisUnavailable as exc:
             raise Reject(exc, requeue=True) from exc
         except parking.RetryRun as exc:
@@ -116,7 +117,7 @@ def _end_as_revoked(task: LaunchTask, reason: str) -> None:
     task_revoked.send(sender=task, request=request, terminated=True, signum=None, expired=False)
     outcome = Outcome(kind=Kind.CANCELLED, summary=reason).to_dict()
     attempt_id = AttemptId(request.id, request.get(ATTEMPT_HEADER) or 1)
-    persistently(lambda: task.services.runs.finish(attempt_id, RunStatus.CANCELLED, outcome))
+    task.services.patiently(lambda: task.services.runs.finish(attempt_id, RunStatus.CANCELLED, outcome))
 
 
 def _outcome_of(error: Any) -> dict[str, Any]:

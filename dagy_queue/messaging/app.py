@@ -63,6 +63,9 @@ def celery_config(config: Settings) -> dict[str, Any]:
         # A worker waits for its broker for as long as it takes.
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        # The same for a Redis that is full or was made a replica: to kombu those are errors of a channel, and a worker
+        # ends on them otherwise.
+        "broker_channel_error_retry": True,
         # If these passed before the last shard ended, a chord's body would never run, silently.
         "result_expires": redis.result_expires,
         "result_chord_expires": redis.result_expires,

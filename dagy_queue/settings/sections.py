@@ -175,6 +175,12 @@ class DispatchSettings(Section):
     concurrency: int = Field(16, ge=1, description="threads that park and finish runs")
     launch_threads: int = Field(32, ge=1, description="threads that call RunTask")
     lease_seconds: Seconds = Field(60.0, gt=0, description="seconds a run may be in submission before it is taken back")
+    stop_seconds: Seconds = Field(
+        25.0,
+        gt=0,
+        description="seconds in which a dispatcher that is told to stop finishes or hands back what is in hand; "
+        "below ECS's stopTimeout, 30 unless it is set",
+    )
     idle_wait_seconds: Seconds = Field(20.0, gt=0, description="seconds of the longest blocking wait of an idle pump")
     throttle_delay: Seconds = Field(1.0, gt=0, description="seconds a throttled launch waits, doubled up to 60")
     visibility_timeout: int = Field(3600, ge=60, description="broker visibility timeout in seconds")

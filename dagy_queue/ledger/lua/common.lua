@@ -247,6 +247,14 @@ local function hand_over(id)
   enter_lane(next_leader, true)
 end
 
+-- A leased run that is cancelled leaves its container: the others go on without it.
+local function let_crew_go_on(id)
+  if nobody_wants(id) then return end
+  local own = redis.call('HMGET', run_key(id), 'phase', 'batch')
+  for _, member in ipairs(crew_of(id)) do enter_phase(member, 'HELD', own[1], own[2]) end
+  hand_over(id)
+end
+
 -- What AWS refuses for its rate concerns the whole region. Throttles of one second are one incident: the first empties
 -- the bucket, as AWS's is empty too; another one within ten seconds halves the rate. Every hundred launches after that
 -- raise it again by a fifth.
