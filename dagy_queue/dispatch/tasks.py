@@ -10,6 +10,7 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery.signals import task_revoked
 
 from dagy_queue.dispatch import parking
+from dagy_queue.dispatch.endings import expired_in_queue
 from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import RedisUnavailable, RequestInvalid, RunFailed
 from dagy_queue.ids import AttemptId
@@ -87,6 +88,8 @@ def register_launch(app: Celery, services: Services) -> None:
         raise Ignore
 
     launch.services = services
+    # Celery's worker drops a message whose `expires` has passed, or one that it was told to, before any task of ours.
+    task_revoked.connect(_dropped, sender=launch, weak=False, dispatch_uid="dagy_queue.dropped")
 
 
 def _rendered(task: Task, request: Any) -> Any:
@@ -118,6 +121,18 @@ def _end_as_revoked(task: LaunchTask, reason: str) -> None:
     outcome = Outcome(kind=Kind.CANCELLED, summary=reason).to_dict()
     attempt_id = AttemptId(request.id, request.get(ATTEMPT_HEADER) or 1)
     task.services.patiently(lambda: task.services.runs.finish(attempt_id, RunStatus.CANCELLED, outcome))
+
+
+def _dropped(*, sender: LaunchTask, request: Any, expired: bool = False, terminated: bool = False, **_: Any) -> None:
+    """Close a run in the ledger whose message was dropped before its first pass. Our own revocations close theirs."""
+    if terminated:
+        return
+    outcome = expired_in_queue() if expired else Outcome(kind=Kind.CANCELLED, summary="revoked")
+    try:
+        sender.services.runs.finish(AttemptId(request.id, 1), RunStatus.CANCELLED, outcome.to_dict())
+    except RedisUnavailable as exc:
+        # The reconciler sends the message again, and it is dropped again.
+        log.warning("dropped_not_noted", run_id=request.id, error=str(exc))
 
 
 def _outcome_of(error: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from dagy_queue.dispatch.celery_settings import use_dispatcher_settings
 from dagy_queue.dispatch.health import cluster_and_region, require_health
 from dagy_queue.dispatch.launcher import Launcher
 from dagy_queue.dispatch.pump import Pump
-from dagy_queue.dispatch.revoke import Canceller, install
+from dagy_queue.dispatch.revoke import install
 from dagy_queue.dispatch.services import Services
 from dagy_queue.dispatch.stopping import Stopping
 from dagy_queue.dispatch.tasks import register_launch
@@ -44,7 +44,7 @@ def make_dispatcher_app(config: Settings) -> Celery:
     register_batches(app, services)
     bind_models(config)
     enter_on_publish()
-    install(Canceller(services))
+    install(services.runs)
 
     class PumpStep(bootsteps.StartStopStep):
         """Runs the pump for as long as the worker runs, and ends both in time."""

@@ -49,6 +49,7 @@ class Cancelled(StrEnum):
     DROPPED = "dropped"
     SUBMITTING = "submitting"
     STOP = "stop"
+    STOPPED = "stopped"
     RUNNING = "running"
 
 

@@ -210,6 +210,12 @@ local function resume(id)
   redis.call('LPUSH', queue, message)
 end
 
+-- A message that is sent once more, with a tag of its own: kombu keeps what is unacknowledged by it.
+local function fresh(message)
+  local tag = '"delivery_tag":"' .. redis.call('INCR', P .. ':again') .. '-again"'
+  return (string.gsub(message, '"delivery_tag":"[^"]*"', (string.gsub(tag, '%%', '%%%%'))))
+end
+
 -- Nobody knows whether a call of RunTask made a task, and none will be made any more: the reconciler looks for it.
 local function look_for_task(id)
   local own = redis.call('HMGET', run_key(id), 'asked', 'attempt')

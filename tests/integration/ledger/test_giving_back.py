@@ -1,4 +1,4 @@
-"""Runs that a dispatcher which stops gives back: at once, first in their lane, and right whatever happened meanwhile."""
+"""Runs that a stopping dispatcher gives back: at once, first in their lane, and right whatever happened meanwhile."""
 
 from __future__ import annotations
 
