@@ -53,4 +53,4 @@ def dispatcher_settings(conf: Any) -> dict[str, Any]:
 def patient(result_url: str) -> str:
     """Return the URL of a result backend, led by the class that Celery shall use for it."""
     name = "PatientSentinelBackend" if result_url.startswith("sentinel://") else "PatientRedisBackend"
-    return f"{_BACKENDS}:{name}+{result_url}"
+    return f"{_BACKENDS}:{name}+{result_url.removeprefix('redis+')}"
