@@ -38,8 +38,7 @@ def redis_findings(url: str, about: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(
             Level.WARNING,
             f"Redis at {shown} keeps no append-only file: a restart loses runs and results",
-            "set appendonly yes; where it cannot be set, as on ElastiCache, have replicas in several zones, "
-            "or take MemoryDB",
+            "set appendonly yes; where it cannot be set, as on ElastiCache, have replicas in several zones",
         )
 
 
