@@ -33,6 +33,12 @@ def redis_findings(url: str, about: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield what is wrong with a Redis, by its answer to INFO."""
     shown = without_password(url)
     yield from _version(shown, str(about.get("redis_version", "")))
+    if about.get("redis_mode") == "cluster":
+        yield Finding(
+            Level.ERROR,
+            f"Redis at {shown} is in cluster mode, which Celery's transport does not know",
+            "take one without cluster mode: one primary, with replicas if you like",
+        )
     yield from _eviction(shown, str(about.get("maxmemory_policy") or _NO_EVICTION), int(about.get("maxmemory") or 0))
     if about.get("aof_enabled") == 0:
         yield Finding(

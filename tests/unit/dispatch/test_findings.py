@@ -133,6 +133,7 @@ SOUND = {"redis_version": "7.2.4", "maxmemory_policy": "noeviction", "maxmemory"
         ({"maxmemory_policy": "allkeys-lru"}, Level.ERROR, "maxmemory-policy allkeys-lru"),
         ({"maxmemory_policy": "volatile-lru"}, Level.ERROR, "set maxmemory-policy noeviction"),
         ({"maxmemory_policy": "volatile-ttl", "maxmemory": 0}, Level.WARNING, "maxmemory-policy volatile-ttl"),
+        ({"redis_mode": "cluster"}, Level.ERROR, "is in cluster mode"),
         ({"aof_enabled": 0}, Level.WARNING, "set appendonly yes"),
         ({"redis_version": "6.0.16"}, Level.ERROR, "is 6.0.16; take Redis 6.2 or newer, or Valkey"),
     ],
