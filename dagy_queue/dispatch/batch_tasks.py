@@ -11,7 +11,6 @@ from celery import Celery, Task
 from celery.exceptions import Reject, Retry
 
 from dagy_queue.dispatch import batch_end, expansion
-from dagy_queue.dispatch.persistence import persistently
 from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import AwsError, BatchNotFound, RedisUnavailable
 from dagy_queue.messaging.names import CANCEL_BATCH_TASK, END_BATCH_TASK, FAN_OUT_TASK
@@ -29,30 +28,34 @@ def register_batches(app: Celery, services: Services) -> None:
     @app.task(bind=True, shared=False, name=FAN_OUT_TASK, acks_late=True, typing=False, max_retries=_MOST_RETRIES)
     def fan_out(self: Task, batch_id: str) -> dict[str, Any]:
         """Enter a batch's shards in the ledger; see ``dispatch/expansion.py``."""
-        try:
+
+        def work() -> dict[str, Any]:
             services.batches.begin_work(batch_id)
             done = _expand(services, self, batch_id)
             if not done["shards"]:
                 batch_end.end_batch(services, batch_id)
+            return done
+
+        try:
+            return services.patiently(work)
         except (RedisUnavailable, expansion.ExpansionMoved) as exc:
             raise Reject(exc, requeue=True) from exc
-        return done
 
     @app.task(bind=True, shared=False, name=END_BATCH_TASK, acks_late=True, typing=False, max_retries=_MOST_RETRIES)
     def end_batch(self: Task, batch_id: str) -> dict[str, Any]:
         """Send a batch's callback; see ``dispatch/batch_end.py``."""
         try:
-            return _or_again(self, lambda: batch_end.end_batch(services, batch_id))
+            return _or_again(services, self, lambda: batch_end.end_batch(services, batch_id))
         except (Reject, Retry, BatchNotFound):
             raise
         except Exception as exc:  # too often: nobody is to wait for this batch any more
-            persistently(partial(batch_end.give_up, services, batch_id, exc))
+            services.patiently(partial(batch_end.give_up, services, batch_id, exc))
             raise
 
     @app.task(bind=True, shared=False, name=CANCEL_BATCH_TASK, acks_late=True, typing=False, max_retries=_MOST_RETRIES)
     def cancel_batch(self: Task, batch_id: str) -> int:
         """Cancel a batch's shards; see ``dispatch/batch_end.py``."""
-        return _or_again(self, lambda: batch_end.cancel_batch(services, batch_id))
+        return _or_again(services, self, lambda: batch_end.cancel_batch(services, batch_id))
 
 
 def _expand(services: Services, task: Task, batch_id: str) -> dict[str, Any]:
@@ -70,10 +73,15 @@ def _expand(services: Services, task: Task, batch_id: str) -> dict[str, Any]:
         return expansion.refuse(services, batch_id, f"its shards cannot be entered: {exc!r}")
 
 
-def _or_again(task: Task, work: Callable[[], T]) -> T:
+def _or_again(services: Services, task: Task, work: Callable[[], T]) -> T:
     """Do what a batch depends on: again when Redis is back, and some times more when it failed for another reason."""
+
+    def with_our_errors() -> T:
+        with services.redis.errors():  # those of the result backend as well
+            return work()
+
     try:
-        return work()
+        return services.patiently(with_our_errors)
     except RedisUnavailable as exc:
         raise Reject(exc, requeue=True) from exc
     except BatchNotFound:

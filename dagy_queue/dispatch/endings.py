@@ -74,6 +74,16 @@ def expired() -> Outcome:
     )
 
 
+def expired_in_queue() -> Outcome:
+    """Celery's ``expires`` passed before a dispatcher took the message."""
+    return Outcome(
+        kind=Kind.CANCELLED,
+        summary="expired before a dispatcher took it",
+        detail="the task's `expires` passed while its message waited in the broker",
+        resolution="give it longer, or start more dispatchers",
+    )
+
+
 def crashed(error: Exception) -> Outcome:
     """The dispatcher met an error it does not know."""
     return Outcome(

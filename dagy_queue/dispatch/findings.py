@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from redis.exceptions import AuthenticationError, ResponseError
-
-from dagy_queue.errors import AwsError, AwsRefused, RedisUnavailable
-from dagy_queue.ledger.errors import without_password
+from dagy_queue.errors import AwsError, AwsRefused
 from dagy_queue.settings import EcsSettings, Settings
 
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
@@ -55,18 +52,6 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.what}; {self.resolution}"
-
-
-def redis_finding(url: str, error: RedisUnavailable) -> Finding:
-    """Return what it means that Redis gave an error."""
-    cause, shown = error.__cause__ or error, without_password(url)
-    if isinstance(cause, AuthenticationError | ResponseError):
-        return Finding(
-            Level.ERROR, f"Redis at {shown} refuses us ({cause})", "correct the user and password in its URL"
-        )
-    return Finding(
-        Level.UNREACHABLE, f"Redis at {shown} cannot be reached ({cause})", "start it, or correct DAGY_REDIS_URL"
-    )
 
 
 def aws_finding(cluster: str, error: AwsError) -> Finding:

@@ -19,9 +19,9 @@ from dagy_queue.dispatch.findings import (
     Level,
     aws_finding,
     cluster_findings,
-    redis_finding,
     settings_findings,
 )
+from dagy_queue.dispatch.redis_findings import redis_finding, redis_findings
 from dagy_queue.errors import AwsError, HealthCheckFailed, RedisUnavailable, RequestInvalid
 from dagy_queue.ledger import RedisConnection
 from dagy_queue.requests.definitions import check_template, read_template
@@ -94,14 +94,16 @@ def cluster_and_region(config: Settings) -> tuple[str, str]:
 
 def _redis(config: Settings) -> Iterator[Finding]:
     quick = min(_REDIS_TIMEOUT, config.redis.socket_timeout)
-    connection = RedisConnection(config.redis.model_copy(update={"socket_timeout": quick}))
-    try:
-        with connection.errors():
-            connection.client.ping()
-    except RedisUnavailable as exc:
-        yield redis_finding(config.redis.url, exc)
-    finally:
-        connection.close()
+    for url in dict.fromkeys(filter(None, (config.redis.url, config.redis.result_url))):
+        connection = RedisConnection(config.redis.model_copy(update={"url": url, "socket_timeout": quick}))
+        try:
+            with connection.errors():
+                about: Any = connection.client.info()
+            yield from redis_findings(url, about)
+        except RedisUnavailable as exc:
+            yield redis_finding(url, exc)
+        finally:
+            connection.close()
 
 
 def _cluster(config: Settings, aws: EcsClients) -> Iterator[Finding]:

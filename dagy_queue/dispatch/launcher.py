@@ -10,7 +10,7 @@ import time
 
 import structlog
 
-from dagy_queue.dispatch.endings import cancelled, crashed, expired, gave_up, no_more_tries, refused
+from dagy_queue.dispatch.endings import cancelled, crashed, expired, gave_up, no_more_tries, refused, timed_out
 from dagy_queue.dispatch.next_attempt import changed_request
 from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import AwsError, AwsThrottled, AwsUnavailable, DagyQueueError, RedisUnavailable
@@ -49,6 +49,20 @@ class Launcher:
         except Exception as exc:
             log.exception("launch_crashed", run_id=grant.attempt_id.run_id)
             self._end(grant.attempt_id, crashed(exc))
+
+    def give_back(self, attempt_id: AttemptId, *, called: bool) -> None:
+        """Give a granted run back, which this dispatcher does not launch, or whose launch hangs (``called``)."""
+        try:
+            released = self._services.admission.give_back(attempt_id, called=called)
+        except RedisUnavailable as exc:
+            # The lease runs out, as if the dispatcher had died.
+            log.warning("run_not_given_back", run_id=attempt_id.run_id, error=str(exc))
+            return
+        log.info("given_back", run_id=attempt_id.run_id, attempt=attempt_id.attempt, released=released.value)
+        if released is Released.CANCELLED:
+            self._end(attempt_id, cancelled())
+        elif released is Released.EXPIRED:
+            self._end(attempt_id, timed_out())
 
     def stop_unwanted(self, task_arn: str, reason: str) -> None:
         """Ask ECS to stop a task. The ledger has it stopped again until it has ended."""

@@ -16,12 +16,15 @@ from dagy_queue.dispatch.launcher import Launcher
 from dagy_queue.dispatch.limits import limits_of
 from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import RedisUnavailable
+from dagy_queue.ids import AttemptId
 from dagy_queue.ledger import Grant, Granted
 
 log = structlog.get_logger(__name__)
 
 _MOST_AT_ONCE = 100
 _AFTER_REDIS_FAILED = 1.0
+_WAKES_WITHIN = 2.0
+"""Seconds until a pump that waits has seen that it stops; without Redis it does not see it, and is not waited for."""
 _TOO_LATE = {"outcome": timed_out().to_dict()}
 
 
@@ -38,6 +41,7 @@ class Pump:
         self._stopping = threading.Event()
         self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="dagy-launch")
         self._loop = threading.Thread(target=self._run, name="dagy-pump", daemon=True)
+        self._in_hand: set[AttemptId] = set()
 
     def start(self) -> None:
         """Begin to pump."""
@@ -45,14 +49,27 @@ class Pump:
 
     def stop(self) -> None:
         """Take no more runs, finish the launches in hand, and return."""
+        self.take_no_more()
+        if self._loop.is_alive():
+            self._loop.join(_WAKES_WITHIN)
+        self._executor.shutdown(wait=True)
+
+    def take_no_more(self) -> None:
+        """Begin to stop, and return at once: runs that are granted but not begun go back."""
         self._stopping.set()
         if self._loop.is_alive():
-            try:
-                self._admission.interrupt()
-            except RedisUnavailable:
-                log.warning("pump_not_woken")
-            self._loop.join(self._settings.idle_wait_seconds)
-        self._executor.shutdown(wait=True)
+            threading.Thread(target=self._wake, name="dagy-pump-wake", daemon=True).start()
+
+    def hand_back(self) -> None:
+        """Give back the runs whose launches go on: they are asked for again under their client tokens."""
+        for attempt_id in tuple(self._in_hand):
+            self._launcher.give_back(attempt_id, called=True)
+
+    def _wake(self) -> None:
+        try:
+            self._admission.interrupt()
+        except RedisUnavailable:
+            log.warning("pump_not_woken")
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -74,6 +91,10 @@ class Pump:
         finally:
             for _ in range(slots - len(granted.grants)):
                 self._free.release()
+        if self._stopping.is_set():  # meanwhile
+            for grant in granted.grants:
+                self._launcher.give_back(grant.attempt_id, called=False)
+            return
         for grant in granted.grants:
             self._executor.submit(self._launch, grant)
         for task in granted.unwanted:
@@ -94,6 +115,11 @@ class Pump:
 
     def _launch(self, grant: Grant) -> None:
         try:
+            if self._stopping.is_set():
+                self._launcher.give_back(grant.attempt_id, called=False)
+                return
+            self._in_hand.add(grant.attempt_id)
             self._launcher.launch(grant)
         finally:
+            self._in_hand.discard(grant.attempt_id)
             self._free.release()

@@ -10,6 +10,7 @@ from typing import Any
 from celery import Celery
 
 from dagy_queue.aws.clients import AwsClients
+from dagy_queue.dispatch.persistence import Patience
 from dagy_queue.ledger import AdmissionLedger, BatchLedger, RedisConnection, RunLedger
 from dagy_queue.messaging.render import Renderer
 from dagy_queue.requests import ContainerRequest, LaunchRequest, read_request
@@ -33,6 +34,8 @@ class Services:
     aws: AwsClients
     renderer: Renderer
     requests: RequestReader
+    patiently: Patience
+    """Does something with Redis, again while it is away."""
 
     @classmethod
     def build(cls, settings: Settings, app: Celery) -> Services:
@@ -49,6 +52,7 @@ class Services:
             aws=AwsClients(settings.aws, max_connections=settings.dispatch.launch_threads),
             renderer=Renderer(app),
             requests=RequestReader(batches),
+            patiently=Patience(),
         )
 
 

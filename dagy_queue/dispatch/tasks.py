@@ -10,7 +10,7 @@ from celery.exceptions import Ignore, Reject, Retry
 from celery.signals import task_revoked
 
 from dagy_queue.dispatch import parking
-from dagy_queue.dispatch.persistence import persistently
+from dagy_queue.dispatch.endings import expired_in_queue
 from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import RedisUnavailable, RequestInvalid, RunFailed
 from dagy_queue.ids import AttemptId
@@ -50,7 +50,8 @@ class LaunchTask(Task):
         retry = getattr(self.request, "dagy_retry", None)
         if retry is not None:
             parking.mark_parked(self)
-            self.services.runs.retry(AttemptId(task_id, self.request.get(ATTEMPT_HEADER)), retry.delay, retry.again)
+            attempt_id = AttemptId(task_id, self.request.get(ATTEMPT_HEADER))
+            self.services.patiently(lambda: self.services.runs.retry(attempt_id, retry.delay, retry.again))
 
     def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         """Close the run in the ledger once its result is stored."""
@@ -60,7 +61,7 @@ class LaunchTask(Task):
         attempt = self.request.get(ATTEMPT_HEADER)
         skipped = getattr(self.request, "dagy_outcome", None)
         outcome = skipped if final is RunStatus.SUCCEEDED else _outcome_of(retval)
-        persistently(lambda: self.services.runs.finish(AttemptId(task_id, attempt or 1), final, outcome))
+        self.services.patiently(lambda: self.services.runs.finish(AttemptId(task_id, attempt or 1), final, outcome))
 
 
 def register_launch(app: Celery, services: Services) -> None:
@@ -74,8 +75,9 @@ def register_launch(app: Celery, services: Services) -> None:
         try:
             attempt = self.request.get(ATTEMPT_HEADER)
             if attempt is not None:
-                return parking.conclude(services, self, attempt)
-            parking.park(services, self, _with_upstream(_rendered(self, request), receives, upstream))
+                return services.patiently(lambda: parking.conclude(services, self, attempt))
+            whole = _with_upstream(_rendered(self, request), receives, upstream)
+            services.patiently(lambda: parking.park(services, self, whole))
         except RedisUnavailable as exc:
             raise Reject(exc, requeue=True) from exc
         except parking.RetryRun as exc:
@@ -87,6 +89,8 @@ def register_launch(app: Celery, services: Services) -> None:
         raise Ignore
 
     launch.services = services
+    # Celery's worker drops a message whose `expires` has passed, or one that it was told to, before any task of ours.
+    task_revoked.connect(_dropped, sender=launch, weak=False, dispatch_uid="dagy_queue.dropped")
 
 
 def _rendered(task: Task, request: Any) -> Any:
@@ -117,7 +121,19 @@ def _end_as_revoked(task: LaunchTask, reason: str) -> None:
     task_revoked.send(sender=task, request=request, terminated=True, signum=None, expired=False)
     outcome = Outcome(kind=Kind.CANCELLED, summary=reason).to_dict()
     attempt_id = AttemptId(request.id, request.get(ATTEMPT_HEADER) or 1)
-    persistently(lambda: task.services.runs.finish(attempt_id, RunStatus.CANCELLED, outcome))
+    task.services.patiently(lambda: task.services.runs.finish(attempt_id, RunStatus.CANCELLED, outcome))
+
+
+def _dropped(*, sender: LaunchTask, request: Any, expired: bool = False, terminated: bool = False, **_: Any) -> None:
+    """Close a run in the ledger whose message was dropped before its first pass. Our own revocations close theirs."""
+    if terminated:
+        return
+    outcome = expired_in_queue() if expired else Outcome(kind=Kind.CANCELLED, summary="revoked")
+    try:
+        sender.services.runs.finish(AttemptId(request.id, 1), RunStatus.CANCELLED, outcome.to_dict())
+    except RedisUnavailable as exc:
+        # The reconciler sends the message again, and it is dropped again.
+        log.warning("dropped_not_noted", run_id=request.id, error=str(exc))
 
 
 def _outcome_of(error: Any) -> dict[str, Any]:

@@ -184,6 +184,13 @@ class AdmissionLedger:
         numbers = (int(delay * 1000), int(new_attempt), int(give_up_after * 1000), *flags)
         return Released(self.connection.run("release", attempt_id.run_id, attempt_id.attempt, *numbers))
 
+    def give_back(self, attempt_id: AttemptId, *, called: bool) -> Released:
+        """Hold a leased run again, first in its lane, because this dispatcher stops.
+
+        ``called``: RunTask is under way for it, so that AWS may make a task all the same.
+        """
+        return Released(self.connection.run("give_back", attempt_id.run_id, attempt_id.attempt, int(called)))
+
 
 def _grant(run_id: str, attempt: str, retries: str, request: str, *rest: Any) -> Grant:
     batch_id, shard, refusals, expired, crew, change = rest

@@ -13,6 +13,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
 from dagy_queue.ledger.errors import mapped
+from dagy_queue.ledger.redis_urls import make_client
 from dagy_queue.settings import RedisSettings
 
 _LUA = files("dagy_queue.ledger") / "lua"
@@ -71,8 +72,8 @@ class RedisConnection:
                 self.__dict__.pop(name).close()
 
     def _connect(self, socket_timeout: float | None) -> redis.Redis:
-        return redis.Redis.from_url(
-            self.settings.url,
+        return make_client(
+            self.settings,
             decode_responses=True,
             socket_timeout=socket_timeout,
             socket_connect_timeout=self.settings.socket_timeout,

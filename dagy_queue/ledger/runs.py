@@ -50,6 +50,7 @@ class Cancelled(StrEnum):
     DROPPED = "dropped"
     SUBMITTING = "submitting"
     STOP = "stop"
+    STOPPED = "stopped"
     RUNNING = "running"
 
 

@@ -5,18 +5,20 @@ Producers publish with it, dispatchers add their tasks to it, Flower reads it (`
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from celery import Celery
 
+from dagy_queue.ledger.redis_urls import celery_url, sentinel_options
+from dagy_queue.messaging.cancelling import RunControl
 from dagy_queue.messaging.names import CANCEL_BATCH_TASK, END_BATCH_TASK, FAN_OUT_QUEUE, FAN_OUT_TASK, LAUNCH_QUEUE
 from dagy_queue.settings import Settings, settings
 
 
 def make_app(config: Settings) -> Celery:
     """Return a Celery app for these settings. It does not become Celery's current app: the application has its own."""
-    app = Celery("dagy_queue", set_as_current=False)
+    app = Celery("dagy_queue", set_as_current=False, control=partial(RunControl, config.redis))
     app.conf.update(celery_config(config))
     return app
 
@@ -30,10 +32,11 @@ def default_app() -> Celery:
 def celery_config(config: Settings) -> dict[str, Any]:
     """Return the Celery configuration for these settings."""
     redis = config.redis
+    sentinel = sentinel_options(redis)
     connection = {"socket_timeout": redis.socket_timeout, "socket_keepalive": True}
     return {
-        "broker_url": redis.url,
-        "result_backend": redis.result_url or redis.url,
+        "broker_url": celery_url(redis.url),
+        "result_backend": celery_url(redis.result_url or redis.url),
         # Nothing but JSON is ever read: no pickle from a queue.
         "task_serializer": "json",
         "result_serializer": "json",
@@ -50,19 +53,25 @@ def celery_config(config: Settings) -> dict[str, Any]:
         # Above prefetch wait + one pass + the largest countdown: what is unacked longer is delivered again.
         "broker_transport_options": {
             **connection,
+            **sentinel,
             "visibility_timeout": config.dispatch.visibility_timeout,
             "retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 1.0},
         },
         "result_backend_transport_options": {
-            "retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 1.0}
+            **sentinel,
+            "retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 1.0},
         },
         "redis_socket_timeout": redis.socket_timeout,
         "redis_socket_connect_timeout": redis.socket_timeout,
-        "redis_socket_keepalive": True,
+        # A connection to a socket of this machine does not take it.
+        "redis_socket_keepalive": not (redis.result_url or redis.url).startswith("unix://"),
         "redis_retry_on_timeout": True,
         # A worker waits for its broker for as long as it takes.
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        # The same for a Redis that is full or was made a replica: to kombu those are errors of a channel, and a worker
+        # ends on them otherwise.
+        "broker_channel_error_retry": True,
         # If these passed before the last shard ended, a chord's body would never run, silently.
         "result_expires": redis.result_expires,
         "result_chord_expires": redis.result_expires,

@@ -98,7 +98,7 @@ def dispatcher(
     from dagy_queue.settings import settings
 
     configure_logging(log_level)
-    run_dispatcher(settings(), concurrency=concurrency or None, name=name, loglevel=log_level)
+    raise typer.Exit(run_dispatcher(settings(), concurrency=concurrency or None, name=name, loglevel=log_level))
 
 
 @app.command()

@@ -8,11 +8,10 @@ from celery.result import AsyncResult
 
 from dagy_queue.errors import ResultTimeout
 from dagy_queue.ledger import Cancelled, Phase, RunEntry, RunStatus
-from dagy_queue.outcomes import Kind, Outcome
+from dagy_queue.messaging.cancelling import cancel_run
+from dagy_queue.outcomes import Outcome
 from dagy_queue.producer.publisher import Publisher, default_publisher
 from dagy_queue.producer.waiting import wait_for
-
-_REVOKED = "revoked"
 
 STATUS_OF_STATE = {
     "SUCCESS": RunStatus.SUCCEEDED,
@@ -61,11 +60,10 @@ class RunHandle:
         """Ask for the run to end: a waiting one is dropped, a running container is stopped.
 
         The wish is in the ledger when this returns; a dispatcher stops the container, and the run ends as CANCELLED.
-        A run that is over stays as it is. Raises RunNotFound, RedisUnavailable.
+        A run that is over stays as it is, and one whose container has succeeded is over; one that failed is not tried
+        again. Raises RunNotFound, RedisUnavailable.
         """
-        outcome = Outcome(kind=Kind.CANCELLED, summary=_REVOKED)
-        found, _ = self._publisher.runs.cancel(self.run_id, _REVOKED, {"outcome": outcome.to_dict()})
-        if found is Cancelled.UNKNOWN:
+        if cancel_run(self._publisher.runs, self.run_id) is Cancelled.UNKNOWN:
             self.entry()  # raises RunNotFound, in its own words
 
     def __repr__(self) -> str:

@@ -17,16 +17,20 @@ from dagy_queue.requests.refusals import allowed
 from dagy_queue.requests.sizes import size_problem
 from dagy_queue.settings.fields import JsonObject, JsonObjects, JsonTexts, Limit, Names, Port, Section, Share, read_json
 
+_REDIS_URL = r"^(rediss?|unix|sentinel)://."
+
 
 class RedisSettings(Section):
     """The broker, the result backend and the ledger: one Redis, one database."""
 
     url: str = Field(
         "redis://127.0.0.1:6379/0",
-        pattern=r"^(rediss?|unix)://.",
-        description="redis://, rediss:// or unix:// URL with a database number",
+        pattern=_REDIS_URL,
+        description="redis://, rediss:// or unix:// URL with a database number; with Sentinel, "
+        "sentinel:// and the addresses of all sentinels, with a semicolon between two",
     )
-    result_url: str = Field("", description="result backend; empty: the same as url")
+    result_url: str = Field("", pattern=f"^$|{_REDIS_URL}", description="result backend; empty: the same as url")
+    sentinel_master: str = Field("mymaster", description="name of the master that the sentinels watch")
     prefix: str = Field("dagy", description="first part of every ledger key")
     finished_ttl: int = Field(4 * 3600, gt=0, description="seconds a finished run stays in the ledger")
     result_expires: int = Field(7 * 86400, gt=0, description="seconds a Celery result and a chord's counters stay")
@@ -190,6 +194,12 @@ class DispatchSettings(Section):
     concurrency: int = Field(16, ge=1, description="threads that park and finish runs")
     launch_threads: int = Field(32, ge=1, description="threads that call RunTask")
     lease_seconds: Seconds = Field(60.0, gt=0, description="seconds a run may be in submission before it is taken back")
+    stop_seconds: Seconds = Field(
+        25.0,
+        gt=0,
+        description="seconds in which a dispatcher that is told to stop finishes or hands back what is in hand; "
+        "below ECS's stopTimeout, 30 unless it is set",
+    )
     idle_wait_seconds: Seconds = Field(20.0, gt=0, description="seconds of the longest blocking wait of an idle pump")
     throttle_delay: Seconds = Field(1.0, gt=0, description="seconds a throttled launch waits, doubled up to 60")
     visibility_timeout: int = Field(3600, ge=60, description="broker visibility timeout in seconds")

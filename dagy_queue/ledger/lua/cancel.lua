@@ -1,17 +1,25 @@
 -- Ask for a run to end. ARGV: run id, reason, completion for a run that has no container yet, 1 to leave runs alone
 -- that have one or are getting one. Returns {what, task ARN}: 'unknown', 'finished', 'already', 'queued' (its first
 -- pass will end it), 'dropped' (it was waiting, it is resumed as cancelled), 'submitting' or 'stop' (a pump will stop its
--- task, once nobody wants it) or 'running' (left alone).
+-- task, once nobody wants it), 'stopped' (its container has ended: a success stays one, a failure is not tried again)
+-- or 'running' (left alone).
 local id, reason, completion, waiting_only = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1'
 local key = run_key(id)
 local found = redis.call('HMGET', key, 'phase', 'cancel', 'arn', 'leader')
 local phase = found[1]
 if not phase then return { 'unknown', '' } end
-if TERMINAL[phase] or phase == 'STOPPED' then return { 'finished', '' } end
+if TERMINAL[phase] or (phase == 'STOPPED' and (found[2] or waiting_only)) then return { 'finished', '' } end
 if found[2] and not (IN_FLIGHT[phase] and found[3]) then return { 'already', '' } end
 if IN_FLIGHT[phase] and waiting_only then return { 'running', found[3] or '' } end
 redis.call('HSET', key, 'cancel', reason)
-if phase == 'QUEUED' then return { 'queued', '' } end
+if phase == 'STOPPED' then return { 'stopped', '' } end
+if phase == 'QUEUED' then
+  -- A message with a countdown is held by a worker until then: one without it ends the run now.
+  local message, list = unpack(redis.call('HMGET', key, 'published', 'queue'))
+  local now, later = string.gsub(message or '', '"eta": ?"[^"]*"', '"eta":null')
+  if later > 0 then redis.call('LPUSH', list, fresh(now)) end
+  return { 'queued', '' }
+end
 if WAITING[phase] then
   hand_over(id)
   redis.call('HDEL', key, 'leader')

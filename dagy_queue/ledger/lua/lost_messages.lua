@@ -23,11 +23,6 @@ local function head_of(list)
   return sent_at
 end
 
-local function fresh(message)
-  local tag = '"delivery_tag":"' .. redis.call('INCR', P .. ':again') .. '-again"'
-  return (string.gsub(message, '"delivery_tag":"[^"]*"', (string.gsub(tag, '%%', '%%%%'))))
-end
-
 local function send(kind, id, index, list, message)
   redis.call('LPUSH', list, fresh(message))
   redis.call('ZADD', index, now, id)

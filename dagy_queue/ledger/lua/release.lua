@@ -8,11 +8,7 @@ local found = redis.call('HMGET', key, 'phase', 'attempt', 'cancel', 'refused', 
 if found[1] ~= 'SUBMITTING' or found[2] ~= attempt then return 'stale' end
 if ARGV[8] == '1' then redis.call('HSET', key, 'asked', attempt) end
 if found[3] then
-  -- The others of its container go on without it.
-  if not nobody_wants(id) then
-    for _, member in ipairs(crew_of(id)) do enter_phase(member, 'HELD', found[1], redis.call('HGET', key, 'batch')) end
-    hand_over(id)
-  end
+  let_crew_go_on(id)
   return 'cancelled'
 end
 local now = now_ms()

@@ -1,11 +1,15 @@
 -- Begin the next attempt of a stopped run. ARGV: run id, attempt that ended, delay in milliseconds, field that counts
 -- it ('' = none but retries), what it has otherwise than the request as JSON ('' = as before), its pool ('' = as
 -- before), its CPU units ('' = as before), how the attempt ended as JSON ('' = not told).
--- Returns the number of the new attempt, or -1 if the run is not stopped at that attempt.
+-- Returns the number of the new attempt, or -1 if the run is not stopped at that attempt, or cancelled.
 local id, attempt, counted, change, pool, units, ended = ARGV[1], ARGV[2], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local key = run_key(id)
 local found = redis.call('HMGET', key, 'phase', 'attempt', 'cancel', 'late')
-if found[1] ~= 'STOPPED' or found[2] ~= attempt or found[3] then return -1 end
+if found[1] ~= 'STOPPED' or found[2] ~= attempt then return -1 end
+if found[3] then  -- cancelled since its second pass began: another one ends it
+  resume(id)
+  return -1
+end
 -- It goes on by itself, whoever shared its container.
 redis.call('HDEL', key, 'crew', 'leader', 'completion', 'arn', 'version', 'refused', 'refusals', 'refusal', 'asked')
 redis.call('ZREM', P .. ':resumed', id)

@@ -295,6 +295,7 @@ class Admission(RuleBasedStateMachine):
         again = NextAttempt(pool=pool, cpu=cpu)
         answer = self.run_ledger.retry(AttemptId(run.run_id, run.attempt), LONG, again)
         assert answer == (None if run.cancelled else run.attempt + 1)
+        run.resumed += run.cancelled
         if not run.cancelled:
             run.phase, run.place, run.has_task, run.version = Phase.RETRYING, "delayed", False, 0
             run.attempt, run.retries = run.attempt + 1, run.retries + 1
@@ -307,7 +308,10 @@ class Admission(RuleBasedStateMachine):
         if run is None:
             return
         found, _ = self.run_ledger.cancel(run.run_id, "because", ENDED, waiting_only=waiting_only)
-        if run.phase not in WAITING | IN_FLIGHT:
+        if run.phase is Phase.STOPPED and not (run.cancelled or waiting_only):
+            assert found is Cancelled.STOPPED
+            run.cancelled = True
+        elif run.phase not in WAITING | IN_FLIGHT:
             assert found is Cancelled.FINISHED
         elif run.cancelled and not (run.phase in IN_FLIGHT and run.has_task):
             assert found is Cancelled.ALREADY

@@ -253,6 +253,33 @@ def test_a_run_cancelled_before_its_first_pass_is_never_parked(runs: RunLedger, 
     assert admission.lease(1, 60).grants == ()
 
 
+def test_a_message_with_a_countdown_is_sent_without_it_when_its_run_is_cancelled(
+    runs: RunLedger, connection: RedisConnection
+) -> None:
+    held = '{"headers":{"eta":"2031-01-01T00:00:00+00:00","id":"r"},"properties":{"delivery_tag":"t"}}'
+    runs.publish("r", Continuation("queue", held), push=False, about={})
+    assert runs.cancel("r", "because", COMPLETION) == (Cancelled.QUEUED, "")
+    [sent] = [json.loads(str(text)) for text in connection.client.lrange("queue", 0, -1)]  # type: ignore[union-attr]
+    assert sent["headers"] == {"eta": None, "id": "r"}
+    assert sent["properties"]["delivery_tag"] != "t"
+    assert park(runs) is Parked.CANCELLED
+
+
+def test_a_run_that_is_cancelled_when_its_container_has_ended_is_not_tried_again(
+    runs: RunLedger, admission: AdmissionLedger, connection: RedisConnection
+) -> None:
+    attempt_id = launched(runs, admission)
+    runs.complete(attempt_id, COMPLETION)
+    assert runs.cancel("r", "because", COMPLETION, waiting_only=True) == (Cancelled.FINISHED, "")
+    assert runs.cancel("r", "because", COMPLETION) == (Cancelled.STOPPED, "")
+    assert runs.cancel("r", "because", COMPLETION) == (Cancelled.FINISHED, "")
+    assert runs.retry(attempt_id, 0) is None
+    assert len(resumed(connection)) == 2  # the second ends what wanted to retry
+    stopped = runs.claim("r")
+    assert stopped is not None
+    assert stopped.cancel_reason == "because"
+
+
 def test_a_run_that_expired_in_the_queue_says_so_when_granted(runs: RunLedger, admission: AdmissionLedger) -> None:
     park(runs, expires=0)
     (grant,) = admission.lease(1, 60).grants

@@ -191,9 +191,11 @@ class FakeTask:
         (ZeroDivisionError(), Retry),
     ],
 )
-def test_what_a_batch_depends_on_is_done_again(error: Exception, raised: type[Exception]) -> None:
+def test_what_a_batch_depends_on_is_done_again(services: Services, error: Exception, raised: type[Exception]) -> None:
+    services.patiently.end()
+
     def work() -> None:
         raise error
 
     with pytest.raises(raised):
-        batch_tasks._or_again(FakeTask(), work)  # type: ignore[arg-type]
+        batch_tasks._or_again(services, FakeTask(), work)  # type: ignore[arg-type]

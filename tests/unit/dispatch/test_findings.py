@@ -11,9 +11,9 @@ from dagy_queue.dispatch.findings import (
     Level,
     aws_finding,
     cluster_findings,
-    redis_finding,
     settings_findings,
 )
+from dagy_queue.dispatch.redis_findings import redis_finding, redis_findings
 from dagy_queue.errors import AwsRefused, AwsThrottled, AwsUnavailable, RedisUnavailable
 from dagy_queue.settings import EcsSettings, load_settings
 
@@ -122,3 +122,29 @@ def test_a_template_that_cannot_be_used_is_an_error() -> None:
 def test_a_template_that_is_not_used_is_a_warning() -> None:
     ((level, _),) = of_settings(task_definition="mine", task_definition_template="task.json")
     assert level is Level.WARNING
+
+
+SOUND = {"redis_version": "7.2.4", "maxmemory_policy": "noeviction", "maxmemory": 10**9, "aof_enabled": 1}
+
+
+@pytest.mark.parametrize(
+    ("about", "level", "said"),
+    [
+        ({"maxmemory_policy": "allkeys-lru"}, Level.ERROR, "maxmemory-policy allkeys-lru"),
+        ({"maxmemory_policy": "volatile-lru"}, Level.ERROR, "set maxmemory-policy noeviction"),
+        ({"maxmemory_policy": "volatile-ttl", "maxmemory": 0}, Level.WARNING, "maxmemory-policy volatile-ttl"),
+        ({"redis_mode": "cluster"}, Level.ERROR, "is in cluster mode"),
+        ({"aof_enabled": 0}, Level.WARNING, "set appendonly yes"),
+        ({"redis_version": "6.0.16"}, Level.ERROR, "is 6.0.16; take Redis 6.2 or newer, or Valkey"),
+    ],
+)
+def test_a_redis_that_would_lose_runs_is_told(about: dict[str, Any], level: Level, said: str) -> None:
+    (found,) = redis_findings("redis://:secret@host/0", {**SOUND, **about})
+    assert found.level is level
+    assert said in str(found)
+    assert "secret" not in str(found)
+
+
+@pytest.mark.parametrize("about", [SOUND, {}, {"redis_version": "10.0"}, {"redis_version": "6.2.0"}])
+def test_a_redis_that_is_right_or_does_not_say_is_let_alone(about: dict[str, Any]) -> None:
+    assert list(redis_findings("redis://host/0", about)) == []

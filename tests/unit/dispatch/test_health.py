@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -167,10 +168,16 @@ def test_a_dispatcher_is_checked_before_it_starts_if_it_shall_be(monkeypatch: py
     order: list[str] = []
 
     class App:
-        def worker_main(self, arguments: list[str]) -> None:
-            order.append(arguments and "start")
+        conf = SimpleNamespace(worker_pool="threads")
+        exitcode = 0
+
+        def Worker(self, **_: Any) -> App:  # noqa: N802 - Celery's name
+            return self
+
+        def start(self) -> None:
+            order.append("start")
 
     monkeypatch.setattr(worker, "require_health", lambda *_: order.append("check"))
     monkeypatch.setattr(worker, "make_dispatcher_app", lambda _config: App())
-    worker.run_dispatcher(load_settings(dispatch={"check_health_on_startup": wanted}))
+    assert worker.run_dispatcher(load_settings(dispatch={"check_health_on_startup": wanted})) == 0
     assert order == (["check", "start"] if wanted else ["start"])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dagy_queue.dispatch.persistence import persistently
+from dagy_queue.dispatch.persistence import Patience, persistently
 from dagy_queue.errors import RedisUnavailable
 
 
@@ -42,3 +42,12 @@ def test_other_errors_are_not_repeated() -> None:
 
     with pytest.raises(ValueError):  # noqa: PT011 - any
         persistently(wrong, sleep=lambda _: None)
+
+
+def test_a_pass_waits_for_redis_until_the_dispatcher_stops() -> None:
+    patience = Patience()
+    assert patience(Flapping(2)) == "told"
+    patience.end()
+    assert patience(Flapping(0)) == "told"
+    with pytest.raises(RedisUnavailable):
+        patience(Flapping(1))

@@ -26,6 +26,7 @@ class NotingLauncher:
 
     def __init__(self) -> None:
         self.granted: queue.Queue[Grant] = queue.Queue()
+        self.given_back: queue.Queue[tuple[str, bool]] = queue.Queue()
         self.stopped: queue.Queue[tuple[str, str]] = queue.Queue()
         self.may_go_on = threading.Event()
         self.may_go_on.set()
@@ -33,6 +34,9 @@ class NotingLauncher:
     def launch(self, grant: Grant) -> None:
         self.granted.put(grant)
         self.may_go_on.wait(PATIENCE)
+
+    def give_back(self, attempt_id: AttemptId, *, called: bool) -> None:
+        self.given_back.put((attempt_id.run_id, called))
 
     def stop_unwanted(self, task_arn: str, reason: str) -> None:
         self.stopped.put((task_arn, reason))
@@ -169,6 +173,39 @@ def test_a_pump_that_stopped_takes_nothing_more(
     parked_run(connection, "run")
     assert services.runs.get("run").phase is Phase.HELD
     assert launcher.granted.empty()
+
+
+def test_a_pump_that_stops_gives_back_what_it_is_granted_meanwhile(
+    services: Services, connection: RedisConnection, launcher: NotingLauncher
+) -> None:
+    pump = Pump(services, launcher)  # type: ignore[arg-type]
+    lease = pump._admission.lease
+
+    def lease_late(*args: Any) -> Granted:
+        pump._stopping.set()
+        return lease(*args)
+
+    pump._admission.lease = lease_late  # type: ignore[method-assign]
+    parked_run(connection, "run")
+    pump._turn()
+    assert launcher.given_back.get_nowait() == ("run", False)
+    assert launcher.granted.empty()
+    pump.stop()
+
+
+def test_a_pump_gives_back_the_launches_that_hang(
+    services: Services, connection: RedisConnection, launcher: NotingLauncher, start: Start
+) -> None:
+    launcher.may_go_on.clear()
+    parked_run(connection, "run")
+    pump = start(services)
+    launcher.next()
+    pump.hand_back()
+    assert launcher.given_back.get_nowait() == ("run", True)
+    launcher.may_go_on.set()
+    pump.stop()
+    pump.hand_back()
+    assert launcher.given_back.empty()
 
 
 def test_a_pump_that_never_started_can_be_stopped(services: Services, launcher: NotingLauncher) -> None:

@@ -47,7 +47,7 @@ def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
 
 def test_the_dispatcher_takes_its_settings_unless_it_is_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[Any, dict[str, Any]]] = []
-    monkeypatch.setattr(worker, "run_dispatcher", lambda config, **options: calls.append((config, options)))
+    monkeypatch.setattr(worker, "run_dispatcher", lambda config, **options: calls.append((config, options)) or 0)
     run("dispatcher")
     run("dispatcher", "--concurrency", "4", "--name", "d1", "--log-level", "debug")
     assert calls == [

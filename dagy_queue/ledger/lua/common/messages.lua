@@ -25,6 +25,12 @@ local function resume(id)
   redis.call('LPUSH', queue, message)
 end
 
+-- A message that is sent once more, with a tag of its own: kombu keeps what is unacknowledged by it.
+local function fresh(message)
+  local tag = '"delivery_tag":"' .. redis.call('INCR', P .. ':again') .. '-again"'
+  return (string.gsub(message, '"delivery_tag":"[^"]*"', (string.gsub(tag, '%%', '%%%%'))))
+end
+
 -- Nobody knows whether a call of RunTask made a task, and none will be made any more: the reconciler looks for it.
 local function look_for_task(id)
   local own = redis.call('HMGET', run_key(id), 'asked', 'attempt')
@@ -60,4 +66,12 @@ local function hand_over(id)
   for _, member in ipairs(crew) do redis.call('HSET', run_key(member), 'leader', next_leader) end
   if #crew > 0 then redis.call('HSET', run_key(next_leader), 'crew', table.concat(crew, ',')) end
   enter_lane(next_leader, true)
+end
+
+-- A leased run that is cancelled leaves its container: the others go on without it.
+local function let_crew_go_on(id)
+  if nobody_wants(id) then return end
+  local own = redis.call('HMGET', run_key(id), 'phase', 'batch')
+  for _, member in ipairs(crew_of(id)) do enter_phase(member, 'HELD', own[1], own[2]) end
+  hand_over(id)
 end
