@@ -1,7 +1,7 @@
 """A run's next attempt, from the plan of ``retries.py`` to what the ledger keeps, and back to the request it makes.
 
-The second pass (``dispatch/parking.py``) has it noted, the launcher applies it. Other capacity is another pool, so the
-run waits in another lane and takes another slot.
+The second pass (``dispatch/concluding.py``) has it noted, the launcher applies it. Other capacity is another pool, so
+the run waits in another lane and takes another slot.
 """
 
 from __future__ import annotations

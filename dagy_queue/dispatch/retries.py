@@ -1,7 +1,7 @@
 """Whether a run that ended badly gets another attempt, when, and what is different then; pure but for the jitter.
 
-The second pass (``dispatch/parking.py``) asks :func:`plan_retry`, the ledger keeps the counts. Each kind of end has a
-budget of its own, a field of the request:
+The second pass (``dispatch/concluding.py``) asks :func:`plan_retry`, the ledger keeps the counts. Each kind of end has
+a budget of its own, a field of the request:
 
 - failed, timed_out, lost: ``max_retries``, of failures only those that ``retry_on_exit_codes`` names
 - out_of_memory: ``oom_retries``, with more memory if ``grow_on_oom`` says so

@@ -9,7 +9,7 @@ from celery import Celery, Task
 from celery.exceptions import Ignore, Reject, Retry
 from celery.signals import task_revoked
 
-from dagy_queue.dispatch import parking
+from dagy_queue.dispatch import concluding, parking
 from dagy_queue.dispatch.endings import expired_in_queue
 from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import RedisUnavailable, RequestInvalid, RunFailed
@@ -69,18 +69,18 @@ def register_launch(app: Celery, services: Services) -> None:
 
     @app.task(base=LaunchTask, bind=True, shared=False, name=LAUNCH_TASK, acks_late=True, typing=False)
     def launch(self: LaunchTask, *upstream: Any, request: Any = None, receives: str | None = None) -> Any:
-        """Run a flow or a container; see ``dispatch/parking.py``."""
+        """Run a flow or a container; see ``dispatch/parking.py`` and ``dispatch/concluding.py``."""
         if self.request.called_directly or self.request.is_eager:
             return _inline(app, upstream, {"request": request, "receives": receives})
         try:
             attempt = self.request.get(ATTEMPT_HEADER)
             if attempt is not None:
-                return services.patiently(lambda: parking.conclude(services, self, attempt))
+                return services.patiently(lambda: concluding.conclude(services, self, attempt))
             whole = _with_upstream(_rendered(self, request), receives, upstream)
             services.patiently(lambda: parking.park(services, self, whole))
         except RedisUnavailable as exc:
             raise Reject(exc, requeue=True) from exc
-        except parking.RetryRun as exc:
+        except concluding.RetryRun as exc:
             self.request.dagy_retry = exc
             raise Retry(str(exc), exc.error, exc.delay) from exc
         except parking.Revoked as exc:
