@@ -83,7 +83,8 @@ def cancel_batch(services: Services, batch_id: str) -> int:
 def _end(services: Services, batch: BatchRecord, callback: Signature | None, *, failed: int, cancelled: int) -> None:
     was_cancelled = bool(batch.cancel_reason and cancelled)  # unless all had ended before it took effect
     if batch.refused or was_cancelled or failed > batch.policy.tolerated(batch.total):
-        _fail(services, batch, ChordError(batch.refused or _why(services, batch, failed)), callback)
+        why = batch.refused or _why(services, batch, failed - cancelled, cancelled)
+        _fail(services, batch, ChordError(why), callback)
     else:
         _succeed(services, batch, callback)
 
@@ -132,13 +133,21 @@ def _results(services: Services, batch: BatchRecord) -> Sequence[Any]:
     return values
 
 
-def _why(services: Services, batch: BatchRecord, failed: int) -> str:
+def _why(services: Services, batch: BatchRecord, failed: int, cancelled: int) -> str:
+    """Say how many shards ended badly, and name the first: those that failed by themselves, if there are any."""
     metas = shard_metas(services.app.backend, batch.batch_id, batch.total)
-    first = list(islice((meta for meta in metas if meta.state != states.SUCCESS), _NAMED))
+    states_to_name = {states.FAILURE} if failed else states.READY_STATES - {states.SUCCESS}
+    first = list(islice((meta for meta in metas if meta.state in states_to_name), _NAMED))
     named = "; ".join(_line(meta) for meta in first)
-    more = f"; and {failed - len(first)} more" if failed > len(first) else ""
+    more = f"; and {(failed or cancelled) - len(first)} more" if (failed or cancelled) > len(first) else ""
     reason = f" ({batch.cancel_reason})" if batch.cancel_reason else ""
-    return f"{failed} of {batch.total} shards failed{reason}: {named}{more}"
+    return f"{_counted(failed, cancelled, batch.total)}{reason}: {named}{more}"
+
+
+def _counted(failed: int, cancelled: int, total: int) -> str:
+    if not failed:
+        return f"{cancelled} of {total} shards were cancelled"
+    return f"{failed} of {total} shards failed" + (f", {cancelled} were cancelled" if cancelled else "")
 
 
 def _line(meta: ShardMeta) -> str:

@@ -15,6 +15,7 @@ from celery.exceptions import ChordError
 from dagy_queue.errors import Problem, RequestInvalid, ResultTimeout
 from dagy_queue.ids import shard_correlation, shard_id
 from dagy_queue.ledger import BatchRecord, Phase, RunStatus
+from dagy_queue.ledger.errors import mapped
 from dagy_queue.messaging.shard_results import PAGE, ShardMeta, ShardResults, metas_of, shard_metas
 from dagy_queue.producer.publisher import Publisher, default_publisher
 from dagy_queue.producer.run import STATUS_OF_STATE, RunHandle
@@ -77,12 +78,15 @@ class BatchHandle:
         """Wait for the callback and return its result; without a callback, the shards' results in order.
 
         ``timeout`` in seconds. Raises celery's ChordError if more shards failed than the batch tolerates,
-        ResultTimeout, RedisUnavailable.
+        ResultTimeout, BatchNotFound, RedisUnavailable.
         """
+        with mapped(self._publisher.settings.redis.url):
+            is_ready = self.result.ready()
+        if not is_ready:
+            self._publisher.batches.progress(self.batch_id)  # one that nobody knows would be waited for without end
         try:
             result = wait_for(self.result, f"batch {self.batch_id}", timeout, self._publisher.settings.redis.url)
         except ResultTimeout as exc:
-            # Raises BatchNotFound for one that nobody will end.
             if self.progress().is_over:
                 raise ResultTimeout(
                     f"all shards of batch {self.batch_id} have ended, but its callback (task id {self.result.id}) has "
@@ -162,9 +166,12 @@ class BatchHandle:
         from dagy_queue.producer.fan_out import policy_of, publish_batch
 
         batch = self._publisher.batches.get(self.batch_id)
-        failed = [m.shard for m in self._metas(range(batch.total)) if m.is_over and m.state != states.SUCCESS]
+        ended = [m for m in self._metas(range(batch.total)) if m.is_over]
+        failed = [m.shard for m in ended if m.state != states.SUCCESS]
         if not failed:
-            raise RequestInvalid([Problem("batch_id", self.batch_id, "a batch with shards that failed")], "retry")
+            left = f"; {batch.total - len(ended)} have not ended yet" if len(ended) < batch.total else ""
+            allowed = f"a batch with shards that failed or were cancelled: none of its {batch.total} shards did{left}"
+            raise RequestInvalid([Problem("batch_id", self.batch_id, allowed)], "retry")
         deltas = [
             {"correlation_id": shard_correlation(batch.correlation_id, shard), NUMBER: shard, **delta}
             for shard, delta in zip(failed, self._publisher.batches.deltas(self.batch_id, failed), strict=True)

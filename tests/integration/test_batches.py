@@ -94,7 +94,7 @@ def test_a_cancelled_batch_drops_what_waits_and_stops_what_runs() -> None:
     batch = fan_out(STUB, [GOOD, *[LONG] * 5], max_parallel=2)
     eventually(lambda: batch.progress().by_phase.get(Phase.RUNNING) == 2 and batch.progress().done == 1, "two run")
     BatchHandle(batch.batch_id).cancel("not wanted")
-    with pytest.raises(ChordError, match=r"5 of 6 shards failed \(not wanted\)"):
+    with pytest.raises(ChordError, match=r"5 of 6 shards were cancelled \(not wanted\)"):
         batch.get(timeout=TIMEOUT)
     assert statuses(batch) == ["SUCCEEDED", *["CANCELLED"] * 5]
 
@@ -106,7 +106,7 @@ def test_a_batch_cancelled_before_its_expansion_launches_nothing(flows: LocalSta
     batch = fan_out(STUB, [GOOD] * 50, launcher=launcher, tolerate="100%")
     batch.cancel("not wanted")
     flows.spawn("dispatcher", label="late", environment={"DAGY_REDIS_URL": url})
-    with pytest.raises(ChordError, match=r"50 of 50 shards failed \(not wanted\)"):
+    with pytest.raises(ChordError, match=r"50 of 50 shards were cancelled \(not wanted\)"):
         batch.get(timeout=TIMEOUT)
     assert flows.admin("stats")["tasks_created"] == 0
     flows.end("late")

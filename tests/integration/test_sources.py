@@ -208,5 +208,5 @@ def test_a_batch_can_be_cancelled_while_its_manifest_is_read(put: Put, held: Cal
     batch = fan_out(STUB, manifest(put("shards.jsonl", jsonl([{"command": ["3600", "0"]}] * 5))))
     batch.cancel("not wanted")
     held(batch)
-    with pytest.raises(ChordError, match=r"5 of 5 shards failed \(not wanted\)"):
+    with pytest.raises(ChordError, match=r"5 of 5 shards were cancelled \(not wanted\)"):
         batch.get(timeout=TIMEOUT)

@@ -95,6 +95,22 @@ def test_more_failures_than_tolerated_fail_the_batch_and_name_some(services: Ser
         batch.get(timeout=5)
 
 
+def test_cancelled_shards_are_not_told_as_failed(services: Services) -> None:
+    batch = expanded(services, 4, fail_fast=True)
+    over(services, batch, {1: FAILED}, most=4)
+    cancel_batch(services, batch.batch_id)
+    for shard in (0, 2, 3):
+        run_id = shard_id(batch.batch_id, shard)
+        services.app.backend.store_result(run_id, RunFailed("stopped"), states.REVOKED)
+        services.runs.complete(AttemptId(run_id, 1), {"outcome": {"kind": "cancelled", "summary": "s"}})
+        services.runs.finish(AttemptId(run_id, 1), RunStatus.CANCELLED)
+    end_batch(services, batch.batch_id)
+    with pytest.raises(
+        ChordError, match=r"1 of 4 shards failed, 3 were cancelled \(too many .*\): shard 1 \(run .*\): [^;]*$"
+    ):
+        batch.get(timeout=5)
+
+
 def test_failures_within_the_tolerance_are_marked(services: Services) -> None:
     batch = expanded(services, 2, tolerate="50%")
     over(services, batch, {0: 1, 1: FAILED})
