@@ -15,7 +15,7 @@ import structlog
 from dagy_queue.aws.clients import AwsClients
 from dagy_queue.aws.errors import mapped
 from dagy_queue.bridge.events import observation_of
-from dagy_queue.errors import AwsRefused
+from dagy_queue.errors import AwsError, AwsRefused
 from dagy_queue.launching.calls import place_of_task
 from dagy_queue.ledger import Phase, RunLedger
 from dagy_queue.ledger.runs import Observation
@@ -45,12 +45,18 @@ class Looker:
 
     def look(self, tasks: Sequence[QuietTask], start_timeout: float) -> None:
         """Describe tasks, and tell the ledger. Raises an AwsError, RedisUnavailable."""
-        for (region, cluster), there in _by_cluster(tasks).items():
-            for part in in_hundreds(there):
-                self._look_at(region, cluster, part)
         for task in tasks:
             if is_late(task, start_timeout) and self._sweeps.late_start(task.attempt_id):
                 log.warning("start_too_late", run_id=task.attempt_id.run_id, task_arn=task.task_arn)
+        refused: AwsError | None = None
+        for (region, cluster), there in _by_cluster(tasks).items():
+            try:
+                for part in in_hundreds(there):
+                    self._look_at(region, cluster, part)
+            except AwsError as exc:  # the other places may answer
+                refused = exc
+        if refused:
+            raise refused
 
     def _look_at(self, region: str, cluster: str, tasks: Sequence[QuietTask]) -> None:
         found, missing = describe(self._aws, region, cluster, [task.task_arn for task in tasks])

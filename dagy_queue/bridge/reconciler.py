@@ -69,8 +69,8 @@ class Reconciler:
     def turn(self, stopping: threading.Event | None = None) -> None:
         """Look once at everything that is due. Raises an AwsError, RedisUnavailable."""
         self._send_lost_messages()
-        self._look_at_quiet_tasks(stopping)
         self._orphans.look_for_unanswered(self._settings.search_after, self._settings.missing_grace)
+        self._look_at_quiet_tasks(stopping)
         if time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + self._settings.sweep_interval
             self._sweep()

@@ -173,6 +173,8 @@ class BatchLedger:
     def begin_work(self, batch_id: str) -> None:
         """Note that a task of the batch is at work, so that its message counts as lost only after some time."""
         with self.connection.errors():
+            if not self.connection.client.exists(self._key(batch_id)):
+                return
             seconds, micros = self.connection.client.time()
             self.connection.client.hset(self._key(batch_id), "at_work", int(seconds * 1000 + micros // 1000))
 

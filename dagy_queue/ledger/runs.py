@@ -187,20 +187,20 @@ class RunLedger:
         has no other.
         """
         ttl = self.connection.settings.finished_ttl
-        text = json.dumps(outcome) if outcome else ""
+        text = script_json(outcome) if outcome else ""
         return bool(self.connection.run("finish", attempt_id.run_id, attempt_id.attempt, status.value, ttl, text))
 
     def cancel(
         self, run_id: str, reason: str, completion: Mapping[str, Any], *, waiting_only: bool = False
     ) -> tuple[Cancelled, str]:
         """Ask for a run to end. Returns what was found and, where a task must be stopped, its ARN."""
-        args = (run_id, reason, json.dumps(completion), int(waiting_only))
+        args = (run_id, reason, script_json(completion), int(waiting_only))
         what, arn = self.connection.run("cancel", *args)
         return Cancelled(what), arn
 
     def cancel_all(self, run_ids: Sequence[str], reason: str, completion: Mapping[str, Any]) -> int:
         """Ask for several runs to end, in one round trip; return how many had not ended."""
-        text = json.dumps(completion)
+        text = script_json(completion)
         answers = self.connection.run_many([("cancel", (run_id, reason, text, 0)) for run_id in run_ids])
         return sum(Cancelled(what) not in (Cancelled.UNKNOWN, Cancelled.FINISHED) for what, _ in answers)
 
@@ -212,7 +212,7 @@ class RunLedger:
         ``result`` has a blank for the id, and the key of all results without it; without a key nothing is dropped.
         """
         ttl = self.connection.settings.finished_ttl
-        args = (reason, json.dumps(completion), ttl, result.key, result.value, result.seconds, *run_ids)
+        args = (reason, script_json(completion), ttl, result.key, result.value, result.seconds, *run_ids)
         return [str(run_id) for run_id in self.connection.run("drop_shards", *args)]
 
     def get(self, run_id: str) -> RunEntry:
@@ -263,8 +263,13 @@ def _flat(about: Mapping[str, str]) -> list[str]:
 def _call(observation: Observation) -> tuple[str, Sequence[Any]]:
     run_id, attempt = observation.attempt_id.run_id, observation.attempt_id.attempt
     if observation.completion is not None:
-        text = json.dumps(observation.completion, separators=(",", ":"))
+        text = script_json(observation.completion)
         started = milliseconds(observation.completion.get("startedAt")) or ""
         return "complete", (run_id, attempt, observation.version, text, observation.task_arn, started)
     phase = observation.phase or ""
     return "observe", (run_id, attempt, observation.version, phase, observation.task_arn)
+
+
+def script_json(value: Mapping[str, Any]) -> str:
+    """Return JSON that a script can read: cjson refuses half a surrogate, as Python has in names of files."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace").decode()

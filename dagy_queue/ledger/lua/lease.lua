@@ -175,9 +175,15 @@ local function head_of(pool, org)
   while true do
     local id = redis.call('ZRANGE', lane_key(pool, org), 0, 0)[1]
     if not id then return nil end
-    local run = redis.call('HMGET', run_key(id), 'phase', 'batch')
+    local run = redis.call('HMGET', run_key(id), 'phase', 'batch', 'cancel')
+    if run[1] == 'HELD' and run[3] then
+      -- Cancelled while a dispatcher had it, which died or stopped.
+      let_crew_go_on(id)
+      stop(id, too_late)
+    elseif run[1] == 'HELD' and not (run[2] and redis.call('HEXISTS', batch_key(run[2]), 'cancel') == 1) then
+      return id
+    end
     -- What belongs to a cancelled batch stays HELD until its cancelling gets to it.
-    if run[1] == 'HELD' and not (run[2] and redis.call('HEXISTS', batch_key(run[2]), 'cancel') == 1) then return id end
     redis.call('ZREM', lane_key(pool, org), id)
   end
 end

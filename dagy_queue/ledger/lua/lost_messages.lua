@@ -14,7 +14,8 @@ local function head_of(list)
   local sent_at = redis.call('LLEN', list) == 0 and now or 0
   for _, text in ipairs(redis.call('LRANGE', list, -PEEKED, -1)) do
     local ok, message = pcall(cjson.decode, text)
-    local id = ok and message.headers and message.headers.id
+    local headers = ok and type(message) == 'table' and message.headers
+    local id = type(headers) == 'table' and type(headers.id) == 'string' and headers.id
     local score = id and (redis.call('ZSCORE', P .. ':resumed', id) or redis.call('ZSCORE', P .. ':published', id))
     -- One with a countdown says nothing of when it was sent.
     if score and tonumber(score) <= now then sent_at = tonumber(score) end
@@ -59,7 +60,7 @@ for i = 1, #resumed, 2 do
   end
 end
 
--- Messages of batches are few: where one is not at work, a second one does no harm.
+-- Messages of batches are few, and of three kinds in one list: they are lost if that is empty and none is at work.
 local BATCH_MESSAGES = { { 'fan_out', ':published_batches', 'published' }, { 'end_batch', ':ending', 'ender' },
   { 'cancel_batch', ':cancelling', 'canceller' } }
 for _, each in ipairs(BATCH_MESSAGES) do
@@ -68,7 +69,7 @@ for _, each in ipairs(BATCH_MESSAGES) do
     local found = redis.call('HMGET', batch_key(batch), each[3], 'fan_out_queue', 'at_work')
     if not found[1] then
       redis.call('ZREM', index, batch)
-    elseif now - tonumber(found[3] or '0') > pass or (not found[3] and redis.call('LLEN', found[2]) == 0) then
+    elseif (found[3] and now - tonumber(found[3]) > pass) or (not found[3] and redis.call('LLEN', found[2]) == 0) then
       send(each[1], batch, index, found[2], found[1])
     end
   end

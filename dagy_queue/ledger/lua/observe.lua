@@ -5,7 +5,9 @@ local key = run_key(id)
 local found = redis.call('HMGET', key, 'phase', 'attempt', 'version', 'arn', 'cancel', 'late')
 if not found[1] then return 'unknown' end
 -- A live task of a run that is over, or beyond this attempt, and never heard of it: its launch was not recorded.
-local beyond = found[2] ~= attempt or not (IN_FLIGHT[found[1]] or found[1] == 'HELD')
+-- (One that is QUEUED has a task only if Redis has lost a moment: its launch will be answered with that task.)
+local beyond = found[2] ~= attempt or not (IN_FLIGHT[found[1]] or WAITING[found[1]])
+if found[1] == 'QUEUED' then return 'stale' end
 if beyond and found[4] ~= arn and phase ~= '' then owe_stop('task:' .. arn, now_ms()) end
 if beyond or (found[4] and found[4] ~= arn) then return 'stale' end
 if found[3] and tonumber(found[3]) >= version then return 'stale' end
@@ -13,7 +15,7 @@ redis.call('HSET', key, 'version', version, 'arn', arn)
 redis.call('HDEL', key, 'asked')
 start_clock(id)
 -- The task exists, whatever became of the dispatcher that asked for it.
-if found[1] == 'SUBMITTING' or found[1] == 'HELD' then
+if found[1] == 'SUBMITTING' or WAITING[found[1]] then
   leave_queues(id)
   -- A task on its way down: the run must be in flight for its end to find it.
   if phase == '' then phase = 'SUBMITTED' end

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dagy_queue.ids import AttemptId
-from dagy_queue.ledger import Phase
+from dagy_queue.ledger import Phase, RedisConnection
 from dagy_queue.ledger.admission import Released
 from dagy_queue.ledger.runs import Cancelled
 from tests.integration.ledger.admission_kit import ARN, DONE, Scene
@@ -50,15 +50,16 @@ def test_a_run_that_was_cancelled_meanwhile_is_to_be_ended(scene: Scene) -> None
     assert scene.runs.get("run").phase is Phase.SUBMITTING
 
 
-def test_a_cancelled_run_whose_call_is_under_way_is_asked_for_again(scene: Scene) -> None:
+def test_a_cancelled_run_whose_call_is_under_way_ends_and_its_task_is_looked_for(
+    scene: Scene, connection: RedisConnection
+) -> None:
     scene.park("run")
     scene.granted()
     scene.runs.cancel("run", "no", DONE)
-    assert give_back(scene, "run", called=True) is Released.HELD  # ECS may have its task, which must be stopped
-    assert scene.granted() == ["run"]
-    scene.admission.launched(AttemptId("run", 1), ARN)
-    unwanted = scene.admission.lease(1, 60).unwanted
-    assert [task.task_arn for task in unwanted] == [ARN]
+    assert give_back(scene, "run", called=True) is Released.HELD
+    assert scene.granted() == []
+    assert scene.runs.get("run").phase is Phase.STOPPED
+    assert connection.client.zrange(connection.key("searches"), 0, -1) == ["run/1"]
 
 
 def test_the_answer_that_comes_after_all_counts(scene: Scene) -> None:

@@ -152,6 +152,24 @@ def test_messages_that_tell_nothing_are_no_reason_to_send_others_again(
     assert lost(sweeps) == []
 
 
+@pytest.mark.parametrize("junk", ["5", "true", "null", '{"headers": null}', '{"headers": {"id": 5}}', "{"])
+def test_junk_in_a_list_stops_nothing(
+    scene: Scene, sweeps: SweepLedger, connection: RedisConnection, junk: str
+) -> None:
+    scene.runs.publish("r", message("r"), push=False, about={})
+    set_back(connection, "published", "r")
+    connection.client.lpush("queue", junk)
+    assert lost(sweeps) == []
+
+
+def test_messages_of_batches_that_wait_are_not_sent_again(
+    batch_without_messages: str, sweeps: SweepLedger, connection: RedisConnection
+) -> None:
+    connection.client.lpush("fanout", "another batch's")
+    set_back(connection, "published_batches", batch_without_messages)
+    assert lost(sweeps) == []
+
+
 def test_a_message_sent_again_has_a_delivery_tag_of_its_own(
     scene: Scene, sweeps: SweepLedger, connection: RedisConnection
 ) -> None:
