@@ -12,6 +12,7 @@ from celery import Celery
 from redis.exceptions import ResponseError
 
 _POOL = "dagy_queue.dispatch.pool:PassPool"
+_CONSUMER = "dagy_queue.dispatch.consumer:PassConsumer"
 _BACKENDS = "dagy_queue.dispatch.result_backend"
 _RESPONSE_ERROR = f"{ResponseError.__module__}.{ResponseError.__qualname__}"
 _LONGEST_PAUSE = 2.0
@@ -27,6 +28,8 @@ def dispatcher_settings(conf: Any) -> dict[str, Any]:
     return {
         # Threads: passes wait for Redis and S3; to a process group's SIGTERM, prefork lost messages.
         "worker_pool": _POOL,
+        # A connection that is lost with messages in hand ends Celery's own.
+        "worker_consumer": _CONSUMER,
         "result_backend": patient(conf["result_backend"]),
         # While the result backend is away a pass waits with its result. Without this Celery gives up within a second,
         # fails to store that as well, and the message is neither acknowledged nor rejected.

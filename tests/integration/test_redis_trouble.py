@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import redis
 
-from dagy_queue import BatchHandle, ContainerRequest, DagLauncher, Phase, fan_out
+from dagy_queue import BatchHandle, ContainerRequest, DagLauncher, Phase, RunHandle, fan_out, launch_sig
 from dagy_queue.aws.clients import AwsClients
 from dagy_queue.errors import RedisUnavailable
 from dagy_queue.ids import AttemptId, shard_id
 from dagy_queue.local.processes import Child
 from dagy_queue.local.redis_server import RedisServer
 from dagy_queue.local.stack import LocalStack
-from tests.integration.conftest import ORG, TIMEOUT
+from tests.integration.conftest import ORG, TIMEOUT, forget_settings
 from tests.integration.waiting import eventually
 
 STUB = ContainerRequest(org_id=ORG, image="dagy-local/stub:latest")
@@ -27,6 +27,8 @@ QUICK = {
     "DAGY_QUEUE__DISPATCH__CONCURRENCY": "4",
     "DAGY_QUEUE__REDIS__SOCKET_TIMEOUT": "1",
     "DAGY_QUEUE__BRIDGE__WAIT_SECONDS": "1",
+    # An event that cannot be told to Redis comes again after this.
+    "DAGY_QUEUE__BRIDGE__VISIBILITY_TIMEOUT": "2",
     "DAGY_QUEUE__RECONCILER__INTERVAL": "0.5",
     "DAGY_QUEUE__RECONCILER__MESSAGE_PATIENCE": "2",
 }
@@ -70,10 +72,9 @@ class Scene:
         for shard in range(0, SHARDS, 7):
             assert len(self.tasks_of(shard_id(batch.batch_id, shard))) == 1
         assert [child.poll() for child in self.processes] == [None, None]
-        # No thread and no message in hand is left behind.
-        run = self.launcher.enqueue(STUB)
-        assert run.get(timeout=TIMEOUT)["exit_code"] == 0
-        eventually(lambda: not self.redis.exists("unacked"), "every message is acknowledged")
+        # No thread of the dispatcher is lost, nor the place of a message: more than it has of both go through.
+        for run in [self.launcher.enqueue(STUB) for _ in range(6)]:
+            assert run.get(timeout=TIMEOUT)["exit_code"] == 0
 
     def tasks_of(self, run_id: str) -> list[str]:
         query = {"cluster": "dagy", "startedBy": AttemptId(run_id, 1).started_by}
@@ -98,7 +99,9 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSta
     ):
         for name, value in running.environment.items():
             patch.setenv(name, value)
+        forget_settings()
         yield running
+    forget_settings()
 
 
 @pytest.fixture
@@ -126,6 +129,17 @@ def test_every_connection_is_dropped_in_mid_batch(scene: Scene) -> None:
         for kind in ("normal", "pubsub"):
             scene.redis.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
     scene.all_is_well(batch)
+
+
+def test_a_connection_that_is_lost_with_messages_in_hand_is_made_anew(scene: Scene) -> None:
+    eventually(lambda: "ready" in scene.log(), "the dispatcher is ready")
+    later = launch_sig(STUB).apply_async(countdown=3600)
+    eventually(lambda: scene.redis.exists("unacked"), "the dispatcher holds its message")
+    scene.stack.redis.kill()
+    eventually(lambda: "Connection to broker lost" in scene.log(), "the dispatcher has seen it")
+    scene.stack.redis.restart()
+    scene.all_is_well(scene.batch())
+    RunHandle(later.id).cancel()
 
 
 def test_redis_freezes_for_longer_than_a_call_may_take(scene: Scene) -> None:
