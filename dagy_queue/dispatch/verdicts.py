@@ -1,7 +1,7 @@
 """Why a run that ended badly gets no further attempt, and what to do then; pure.
 
-The second pass (``dispatch/concluding.py``) asks once ``retries.py`` has planned none: the words of an outcome are those
-of one attempt, and may promise a next one.
+The second pass (``dispatch/concluding.py``) asks once ``retries.py`` has planned none: the words of an outcome are
+those of one attempt, and may promise a next one.
 """
 
 from __future__ import annotations
