@@ -18,6 +18,7 @@ from dagy_queue.dispatch.next_attempt import changed_request, growth_limits, nex
 from dagy_queue.dispatch.parking import Revoked
 from dagy_queue.dispatch.retries import is_skipped, plan_retry
 from dagy_queue.dispatch.services import Services
+from dagy_queue.dispatch.verdicts import without_another
 from dagy_queue.errors import AwsError, AwsRefused, RunFailed
 from dagy_queue.launching.storage import ObjectStore, report_uri
 from dagy_queue.ledger.attempts import NextAttempt, StoppedRun
@@ -56,7 +57,7 @@ def conclude(services: Services, task: Task, attempt: int) -> Any:
     if stopped.cancel_reason or (outcome.kind is Kind.CANCELLED and not stopped.is_late):
         raise Revoked(stopped.cancel_reason or outcome.summary)
     if stopped.is_late and not stopped.never_started:
-        raise _failure(timed_out(outcome), None)
+        raise _failure(timed_out(outcome, request.timeout), None)
     if stopped.never_started:
         outcome = not_started(outcome)
     elif isinstance(request, LaunchRequest):
@@ -68,7 +69,7 @@ def conclude(services: Services, task: Task, attempt: int) -> Any:
     if retry is not None:
         again = next_attempt(services.settings, request, stopped, retry, failure.outcome)
         raise RetryRun(failure, retry.delay, again)
-    raise failure
+    raise _failure(without_another(request, outcome, stopped.counts), report)
 
 
 def _how_it_ended(
@@ -168,6 +169,8 @@ def _without_report(outcome: Outcome, report: RunReport | None) -> Outcome:
         resolution="read the run's log; for an image without Dagy, launch it as a container",
         exit_code=outcome.exit_code,
         task_arn=outcome.task_arn,
+        cpu=outcome.cpu,
+        memory=outcome.memory,
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dagy_queue.errors import AwsCapacity, DagyQueueError
+from dagy_queue.errors import AwsCapacity, DagyQueueError, RequestInvalid
 from dagy_queue.outcomes import Kind, Outcome
+
+_TOO_LATE = "the run did not end within its timeout"
 
 
 def cancelled() -> Outcome:
@@ -15,8 +17,7 @@ def refused(error: DagyQueueError) -> Outcome:
     """The launch is wrong and would be refused again."""
     return Outcome(
         kind=Kind.START_FAILED,
-        summary=f"the run could not be launched: {error}",
-        detail=str(error),
+        summary=f"the run could not be launched: {_reason(error)}",
         resolution="mend what the message names and launch again",
     )
 
@@ -26,7 +27,6 @@ def gave_up(error: DagyQueueError, after: float) -> Outcome:
     return Outcome(
         kind=Kind.CAPACITY if isinstance(error, AwsCapacity) else Kind.START_FAILED,
         summary=f"the run could not be launched within {after:g} seconds: {error}",
-        detail=str(error),
         resolution="launch again when AWS answers, or raise DAGY_QUEUE__DISPATCH__START_TIMEOUT",
     )
 
@@ -36,20 +36,25 @@ def no_more_tries(error: DagyQueueError, most: int | None) -> Outcome:
     return Outcome(
         kind=Kind.CAPACITY,
         summary=f"the run could not be launched in {most} tries: {error}",
-        detail=str(error),
         resolution="launch again when ECS has room, or raise DAGY_QUEUE__DISPATCH__MAX_RUN_TASK_ATTEMPTS",
     )
 
 
-def timed_out(outcome: Outcome | None = None) -> Outcome:
-    """The run's ``timeout`` is over; ``outcome`` is how its stopped container ended."""
+def timed_out(outcome: Outcome | None = None, seconds: float | None = None) -> Outcome:
+    """The run's ``timeout``, of ``seconds``, is over; ``outcome`` is how its stopped container ended."""
+    how = outcome.summary if outcome else "it waited for its next attempt"
+    if outcome and how == _TOO_LATE:
+        how = outcome.detail  # it had no container
     return Outcome(
         kind=Kind.TIMED_OUT,
-        summary="the run did not end within its timeout",
-        detail=outcome.summary if outcome else "it waited for its next attempt",
+        summary=_TOO_LATE if seconds is None else f"{_TOO_LATE} of {seconds:g} s",
+        detail=how,
         resolution="launch it with a longer `timeout`, or find out from its log what took so long",
         exit_code=outcome.exit_code if outcome else None,
         task_arn=outcome.task_arn if outcome else "",
+        cpu=outcome.cpu if outcome else None,
+        memory=outcome.memory if outcome else None,
+        no_retry="its timeout counts for all attempts together",
     )
 
 
@@ -91,3 +96,9 @@ def crashed(error: Exception) -> Outcome:
         summary=f"the dispatcher failed on this run: {type(error).__name__}: {error}",
         resolution="this is a defect of dagy_queue; the dispatcher's log has the traceback",
     )
+
+
+def _reason(error: DagyQueueError) -> str:
+    """Return what is wrong in one line: of a request its problems alone, without saying that there are some."""
+    problems = error.problems if isinstance(error, RequestInvalid) else ()
+    return "; ".join(map(str, problems)) or str(error)

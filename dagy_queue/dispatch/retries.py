@@ -65,7 +65,7 @@ def plan_retry(
 
     ``counts`` are the attempts that each budget has paid for. ``limits`` are how large a run may grow.
     """
-    budget = _budget_of(request, outcome)
+    budget = budget_for(request, outcome)
     if budget is None:
         return None
     used = counts.get(budget, 0)
@@ -85,7 +85,8 @@ def backoff(base: float, times: int) -> float:
     return random.uniform(0, min(_LONGEST_DELAY, base * 2 ** min(times, _MAX_DOUBLINGS)))
 
 
-def _budget_of(request: LaunchRequest | ContainerRequest, outcome: Outcome) -> Budget | None:
+def budget_for(request: LaunchRequest | ContainerRequest, outcome: Outcome) -> Budget | None:
+    """Return the budget that would pay for another attempt; None if such an end is never tried again."""
     if outcome.kind is Kind.START_FAILED and not outcome.transient:
         return None
     codes = request.retry_on_exit_codes

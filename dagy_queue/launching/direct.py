@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import structlog
 
@@ -61,6 +62,7 @@ class DirectLauncher:
         """
         if own_id and (known := self._launched_before(run_id, request.org_id)):
             return known
+        asked_at = datetime.now(UTC)
         deadline = time.monotonic() + self._settings.launch.submit_timeout
         attempt_id, refusals = AttemptId(run_id, 1), 0
         while True:
@@ -79,7 +81,7 @@ class DirectLauncher:
                 if refusal is Refusal.NEW_ATTEMPT:
                     attempt_id = AttemptId(run_id, attempt_id.attempt + 1)
             else:
-                self._record(record_of(attempt_id, launched.task_arn, request))
+                self._record(record_of(attempt_id, launched.task_arn, request, asked_at))
                 return launched
 
     def _launched_before(self, run_id: str, org_id: str) -> Launched | None:

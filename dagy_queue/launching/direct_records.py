@@ -18,13 +18,15 @@ _STOPPED = "STOPPED"
 _STATUS_OF_KIND = {Kind.SUCCEEDED: "SUCCEEDED", Kind.CANCELLED: "CANCELLED"}
 
 
-def record_of(attempt_id: AttemptId, task_arn: str, request: LaunchRequest | ContainerRequest) -> RunRecord:
-    """Return the record of a task that ECS has just taken."""
+def record_of(
+    attempt_id: AttemptId, task_arn: str, request: LaunchRequest | ContainerRequest, asked_at: datetime
+) -> RunRecord:
+    """Return the record of a task that ECS has just taken; the run began when it was ``asked_at``."""
     return RunRecord(
         run_id=attempt_id.run_id,
         status="QUEUED",
         phase="SUBMITTED",
-        created_at=datetime.now(UTC),
+        created_at=asked_at,
         org_id=request.org_id,
         flow_name=request.flow_name if isinstance(request, LaunchRequest) else request.label,
         flow_version=request.flow_version if isinstance(request, LaunchRequest) else "",

@@ -24,13 +24,13 @@ log = logging.getLogger(__name__)  # the application's own logging, not ours
 REVOKED = "revoked"
 
 
-def cancel_run(runs: RunLedger, run_id: str, *, waiting_only: bool = False) -> Cancelled:
-    """Cancel a run; with ``waiting_only`` one that has a container, or is getting one, goes on.
+def cancel_run(runs: RunLedger, run_id: str, reason: str = REVOKED, *, waiting_only: bool = False) -> Cancelled:
+    """Cancel a run for a reason that people read; with ``waiting_only`` one that has, or gets, a container goes on.
 
     Raises RedisUnavailable.
     """
-    outcome = Outcome(kind=Kind.CANCELLED, summary=REVOKED)
-    found, _ = runs.cancel(run_id, REVOKED, {"outcome": outcome.to_dict()}, waiting_only=waiting_only)
+    outcome = Outcome(kind=Kind.CANCELLED, summary=reason)
+    found, _ = runs.cancel(run_id, reason, {"outcome": outcome.to_dict()}, waiting_only=waiting_only)
     return found
 
 

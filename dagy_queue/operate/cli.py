@@ -137,12 +137,14 @@ def explain(
     org: Annotated[str, typer.Option(help="only if the run is this org's")] = "",
 ) -> None:
     """Say how a run is doing: how its last attempt ended, what to do about it, and what happens next."""
-    from dagy_queue.operate.explain import as_lines
+    from dagy_queue.operate.explain import as_lines, not_found
     from dagy_queue.producer import DagLauncher
 
+    if not run_id.strip():
+        raise typer.BadParameter("give the id of a run: launch(...).run_id", param_hint="RUN_ID")
     found = DagLauncher().explain(run_id, org_id=org)
     if found is None:
-        typer.echo(f"dagy-queue: there is no run {run_id!r}{f' of org {org!r}' if org else ''}", err=True)
+        typer.echo(f"dagy-queue: {not_found(run_id, org)}", err=True)
         raise typer.Exit(1)
     if as_json:
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))

@@ -72,8 +72,6 @@ def _out_of_memory(task: StoppedTask, worker: StoppedContainer) -> Outcome:
         kind=Kind.OUT_OF_MEMORY,
         summary=f"the container ran out of memory{code}",
         resolution="choose more memory for the run, or let `oom_retries` and `grow_on_oom` do it",
-        cpu=task.cpu,
-        memory=task.memory,
     )
 
 
@@ -136,6 +134,7 @@ def _by_cause(
 def _outcome(task: StoppedTask, worker: StoppedContainer, **values: Any) -> Outcome:
     known = {"detail": _said(worker.reason, task.stopped_reason)} if values["kind"] is not Kind.SUCCEEDED else {}
     facts = {"exit_code": worker.exit_code, "stop_code": task.stop_code, "task_arn": task.task_arn}
+    facts |= {"cpu": task.cpu, "memory": task.memory}
     return Outcome(**{**known, **facts, **values})
 
 

@@ -40,7 +40,9 @@ class Outcome:
     transient: bool = False
     cpu: int | None = None
     memory: int | None = None
-    """CPU units and MiB of a task that ran out of memory, where ECS tells."""
+    """CPU units and MiB of the task, where ECS tells."""
+    no_retry: str = ""
+    """Why no other attempt follows, where none does and the dispatcher has said so."""
 
     @property
     def succeeded(self) -> bool:

@@ -8,16 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from dagy_queue.errors import RunNotFound
+from dagy_queue.errors import RequestInvalid
+from dagy_queue.launching.logs import log_of
 from dagy_queue.ledger import Phase, RunEntry, RunStatus
+from dagy_queue.ledger.history import HistoryLedger
 from dagy_queue.producer.publisher import Publisher
 from dagy_queue.producer.run import status_of
-from dagy_queue.producer.status import find_record
+from dagy_queue.producer.status import as_text, find_record
+from dagy_queue.requests import ContainerRequest, LaunchRequest, read_request
 
 if TYPE_CHECKING:
     from dagy_queue.records.runs import RunRecord
+    from dagy_queue.settings import EcsSettings
 
 _OVER = "nothing: the run is over"
+_IF_CANCELLED = "nothing is wrong with the run: launch it again if it is still wanted"
 
 _NEXT = {
     Phase.QUEUED: "a dispatcher takes it from the queue",
@@ -38,6 +43,7 @@ class _Words(TypedDict):
     """The kind of end; '' while there is none."""
     summary: str
     detail: str
+    """What AWS or the flow said; '' where that is the summary."""
     resolution: str
     exit_code: int | None
     stop_code: str
@@ -50,6 +56,16 @@ class Explanation(_Words):
     run_id: str
     org_id: str
     flow_name: str
+    """The flow; of a container its label."""
+    image: str
+    """The image of a container; '' for a flow, and for a run that left the ledger."""
+    correlation_id: str
+    batch_id: str
+    shard: int | None
+    created_at: str | None
+    started_at: str | None
+    ended_at: str | None
+    """Times are ISO 8601 in UTC."""
     status: str
     """QUEUED, RUNNING, SUCCEEDED, FAILED or CANCELLED."""
     phase: str
@@ -58,6 +74,13 @@ class Explanation(_Words):
     retries: int
     retries_of: Mapping[str, int]
     """How many of them each budget has paid for, by the field of the request; {} for a run that left the ledger."""
+    limits: Mapping[str, int]
+    """How many retries each of these budgets allows; {} for a run that left the ledger."""
+    cpu: int | None
+    memory: int | None
+    """CPU units and MiB of the attempt, where they are known."""
+    log: str
+    """Log group and stream in CloudWatch, of runs whose task definition is ours."""
     next: str
     """What happens next, in words."""
     retry_in: float | None
@@ -66,30 +89,47 @@ class Explanation(_Words):
 
 def find_explanation(publisher: Publisher, run_id: str) -> Explanation | None:
     """Return what the ledger says of a run, else its record; None if neither knows it."""
-    try:
-        entry = publisher.runs.get(run_id)
-        status = status_of(entry, publisher.app.AsyncResult(run_id))
-        return explanation_of_entry(entry, status, publisher.runs.due_in(run_id))
-    except RunNotFound:
-        pass
+    for found in HistoryLedger(publisher.redis).snapshots([run_id]):
+        status = status_of(found.entry, publisher.app.AsyncResult(run_id))
+        request = _readable(found.request)
+        return explanation_of_entry(found.entry, status, publisher.runs.due_in(run_id), request, publisher.settings.ecs)
     return explanation_of_record(find_record(run_id))
 
 
-def explanation_of_entry(entry: RunEntry, status: RunStatus, due_in: float | None) -> Explanation:
+def explanation_of_entry(
+    entry: RunEntry,
+    status: RunStatus,
+    due_in: float | None,
+    request: LaunchRequest | ContainerRequest | None = None,
+    ecs: EcsSettings | None = None,
+) -> Explanation:
     """Return what the ledger says of a run whose delay, if it has one, is over in ``due_in`` seconds."""
     outcome = (entry.completion or {}).get("outcome") or entry.ended_before or {}
     waits = None if status.is_final else due_in
+    words = _words(outcome, entry.task_arn, status)
+    cpu, memory = _size(entry, outcome, request)
     return Explanation(
         run_id=entry.run_id,
         org_id=entry.org_id,
         flow_name=entry.flow_name,
+        image=request.image if isinstance(request, ContainerRequest) else "",
+        correlation_id=entry.correlation_id,
+        batch_id=entry.batch_id,
+        shard=entry.shard,
+        created_at=as_text(entry.created_at),
+        started_at=as_text(entry.started_at),
+        ended_at=as_text(entry.ended_at),
         status=status.value,
         phase=entry.phase.value,
         attempt=entry.attempt,
         retries=entry.retries,
         retries_of=entry.counts,
-        **_words(outcome, entry.task_arn),
-        next=_OVER if status.is_final else _next(entry, waits),
+        limits={name: getattr(request, name) for name in entry.counts} if request else {},
+        cpu=cpu,
+        memory=memory,
+        log=log_of(request, ecs, words["task_arn"]) if request and ecs else "",
+        **words,
+        next=_over(outcome) if status.is_final else _next(entry, waits),
         retry_in=None if waits is None else round(waits, 1),
     )
 
@@ -98,29 +138,73 @@ def explanation_of_record(record: RunRecord | None) -> Explanation | None:
     """Return what a record says of a run."""
     if record is None:
         return None
-    status = RunStatus(record.status)
+    status, outcome = RunStatus(record.status), record.outcome or {}
     return Explanation(
         run_id=record.run_id,
         org_id=record.org_id,
         flow_name=record.flow_name,
+        image="",
+        correlation_id=record.correlation_id,
+        batch_id=record.batch_id,
+        shard=record.shard,
+        created_at=as_text(record.created_at),
+        started_at=as_text(record.started_at),
+        ended_at=as_text(record.completed_at),
         status=record.status,
         phase=record.phase,
         attempt=record.attempt,
         retries=record.retries,
         retries_of={},
-        **_words(record.outcome or {}, record.task_arn),
-        next=_OVER if status.is_final else "not known: the ledger has no such run any more",
+        limits={},
+        cpu=_integer(outcome.get("cpu")),
+        memory=_integer(outcome.get("memory")),
+        log="",
+        **_words(outcome, record.task_arn, status),
+        next=_over(outcome) if status.is_final else "not known: the ledger has no such run any more",
         retry_in=None,
     )
 
 
-def _words(outcome: Mapping[str, Any], task_arn: str) -> _Words:
+def _readable(request: Mapping[str, Any]) -> LaunchRequest | ContainerRequest | None:
+    """Return what was asked for; None before the run is parked, or if another version of dagy_queue asked for it."""
+    try:
+        return read_request(request) if request else None
+    except RequestInvalid:
+        return None
+
+
+def _size(
+    entry: RunEntry, outcome: Mapping[str, Any], request: LaunchRequest | ContainerRequest | None
+) -> tuple[int | None, int | None]:
+    """Return CPU units and MiB of the attempt: what was changed for it, else as ECS told, else as asked for."""
+    asked = (request.size if request else None) or (None, None)
+    for found in (entry.change, outcome, {"cpu": asked[0], "memory": asked[1]}):
+        if found.get("memory"):
+            return _integer(found.get("cpu")), _integer(found["memory"])
+    return None, None
+
+
+def _integer(number: Any) -> int | None:
+    """Return a number as DynamoDB has it, too."""
+    return None if number is None else int(number)
+
+
+def _over(outcome: Mapping[str, Any]) -> str:
+    why = str(outcome.get("no_retry") or "")
+    return f"{_OVER}; {why}" if why else _OVER
+
+
+def _words(outcome: Mapping[str, Any], task_arn: str, status: RunStatus) -> _Words:
     """Return what an outcome says; of a run that goes on, its own task counts."""
+    summary, detail = str(outcome.get("summary") or ""), str(outcome.get("detail") or "")
+    advice = str(outcome.get("resolution") or "")
+    if status is RunStatus.CANCELLED:
+        summary, advice = summary or "cancelled", advice or _IF_CANCELLED
     return _Words(
         kind=str(outcome.get("kind") or ""),
-        summary=str(outcome.get("summary") or ""),
-        detail=str(outcome.get("detail") or ""),
-        resolution=str(outcome.get("resolution") or ""),
+        summary=summary,
+        detail="" if detail and detail in summary else detail,
+        resolution=advice,
         exit_code=outcome.get("exit_code"),
         stop_code=str(outcome.get("stop_code") or ""),
         task_arn=task_arn or str(outcome.get("task_arn") or ""),
@@ -130,7 +214,7 @@ def _words(outcome: Mapping[str, Any], task_arn: str) -> _Words:
 def _next(entry: RunEntry, due_in: float | None) -> str:
     if entry.phase is Phase.RETRYING:
         changes = "".join(f", {words}" for words in _changes(entry.change))
-        return f"attempt {entry.attempt} in {_seconds(due_in)}{changes}"
+        return f"attempt {entry.attempt} in {_seconds(due_in)}, as attempt {entry.attempt - 1} has ended{changes}"
     if entry.phase is Phase.HELD and due_in is not None:
         return f"its launch is tried again in {_seconds(due_in)}: {entry.refusal}"
     return _NEXT.get(entry.phase, "")

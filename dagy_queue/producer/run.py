@@ -56,14 +56,14 @@ class RunHandle:
             return None
         return Outcome.from_dict(entry.completion["outcome"])
 
-    def cancel(self) -> None:
+    def cancel(self, reason: str = "cancelled") -> None:
         """Ask for the run to end: a waiting one is dropped, a running container is stopped.
 
-        The wish is in the ledger when this returns; a dispatcher stops the container, and the run ends as CANCELLED.
-        A run that is over stays as it is, and one whose container has succeeded is over; one that failed is not tried
-        again. Raises RunNotFound, RedisUnavailable.
+        The wish and its ``reason``, which the outcome tells, are in the ledger when this returns; a dispatcher stops
+        the container, and the run ends as CANCELLED. A run that is over stays as it is, and one whose container has
+        succeeded is over; one that failed is not tried again. Raises RunNotFound, RedisUnavailable.
         """
-        if cancel_run(self._publisher.runs, self.run_id) is Cancelled.UNKNOWN:
+        if cancel_run(self._publisher.runs, self.run_id, reason or "cancelled") is Cancelled.UNKNOWN:
             self.entry()  # raises RunNotFound, in its own words
 
     def __repr__(self) -> str:

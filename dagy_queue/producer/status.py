@@ -49,7 +49,7 @@ def _report_of_entry(entry: RunEntry, result: AsyncResult) -> RunStatusReport:
     status = status_of(entry, result)
     report = _report(entry, status.value, entry.phase.value, entry.ended_at, _error(status, entry.completion))
     if status.is_final and entry.ended_at is None:
-        report["completed_at"] = _text(_in_utc(result.date_done)) or _text(datetime.now(UTC))
+        report["completed_at"] = as_text(_in_utc(result.date_done)) or as_text(datetime.now(UTC))
         report["error_message"] = None if status is RunStatus.SUCCEEDED else str(result.result)
     return report
 
@@ -75,9 +75,9 @@ def _report(
         batch_id=run.batch_id,
         shard=run.shard,
         task_arn=run.task_arn,
-        created_at=_text(run.created_at),
-        started_at=_text(run.started_at),
-        completed_at=_text(completed_at),
+        created_at=as_text(run.created_at),
+        started_at=as_text(run.started_at),
+        completed_at=as_text(completed_at),
         error_message=error_message,
     )
 
@@ -92,5 +92,6 @@ def _in_utc(moment: datetime | None) -> datetime | None:
     return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _text(moment: datetime | None) -> str | None:
+def as_text(moment: datetime | None) -> str | None:
+    """Return a time in ISO 8601."""
     return moment.isoformat() if moment else None

@@ -345,7 +345,8 @@ def test_a_run_that_is_over_is_explained() -> None:
     eventually(lambda: run.entry().ended_at, "the run is over")
     printed = explain(run.run_id).output
     assert "ValueError in task 'explode': no luck" in printed
-    assert "nothing: the run is over" in printed
+    assert "nothing: the run is over; its max_retries are 0" in printed
+    assert "log            /ecs/dagy-worker dagy/worker/" in printed
 
 
 def test_another_org_s_run_is_not_explained() -> None:

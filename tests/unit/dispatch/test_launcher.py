@@ -148,7 +148,7 @@ def test_a_launch_that_will_never_work_ends_the_run(
     aws.ecs_stub.add_client_error("run_task", code, message)
     entry = launched()
     assert (entry.phase, outcome(entry).kind) == (Phase.STOPPED, Kind.START_FAILED)
-    assert code in outcome(entry).detail
+    assert code in outcome(entry).summary
     assert connection.client.llen(RESUMED) == 1
 
 

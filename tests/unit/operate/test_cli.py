@@ -12,7 +12,7 @@ from dagy_queue.bridge import service
 from dagy_queue.dispatch import worker
 from dagy_queue.errors import SettingsInvalid
 from dagy_queue.local import up
-from dagy_queue.operate import cli, flows, log_setup
+from dagy_queue.operate import cli, explain, flows, log_setup
 from dagy_queue.records.flows import RegisteredFlow
 from dagy_queue.settings import settings
 
@@ -137,3 +137,16 @@ def test_the_installed_command_works() -> None:
 @pytest.mark.parametrize("options", [["--redis-port", "99999"], ["--aws-port", "0"], ["--redis-url", "nonsense"]])
 def test_up_refuses_what_cannot_be_a_port_or_url(options: list[str]) -> None:
     assert CliRunner().invoke(cli.app, ["up", *options]).exit_code == 2
+
+
+def test_an_empty_id_is_not_explained() -> None:
+    answer = run("explain", " ")
+    assert answer.exit_code == 2
+    assert "give the id of a run" in answer.output
+
+
+def test_a_batch_is_told_from_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explain, "_is_batch", lambda run_id: run_id == "batch")
+    assert explain.not_found("batch", "").startswith("'batch' is a batch, not a run")
+    assert explain.not_found("other", "") == "there is no run 'other'"
+    assert explain.not_found("batch", "acme") == "there is no run 'batch' of org 'acme'"

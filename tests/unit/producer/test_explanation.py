@@ -7,8 +7,10 @@ import pytest
 
 from dagy_queue.ledger import Phase, RunEntry, RunStatus
 from dagy_queue.operate.explain import as_lines
-from dagy_queue.producer.explanation import explanation_of_entry, explanation_of_record
+from dagy_queue.producer.explanation import Explanation, explanation_of_entry, explanation_of_record
 from dagy_queue.records.runs import RunRecord
+from dagy_queue.requests import ContainerRequest
+from dagy_queue.settings import EcsSettings
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OUTCOME = {
@@ -60,7 +62,10 @@ def test_a_run_that_waits_tells_how_it_ended_before_and_when_and_how_it_goes_on(
         change={"cpu": 256, "memory": 1024, "on_demand": True},
     )
     found = explanation_of_entry(waiting, RunStatus.QUEUED, 12.34)
-    assert found["next"] == "attempt 2 in 12 s, with 1024 MiB of memory, on demand instead of on Spot"
+    assert (
+        found["next"]
+        == "attempt 2 in 12 s, as attempt 1 has ended, with 1024 MiB of memory, on demand instead of on Spot"
+    )
     assert (found["kind"], found["retry_in"], found["task_arn"]) == ("out_of_memory", 12.3, "arn:old")
 
 
@@ -90,9 +95,12 @@ def test_people_get_lines_of_what_there_is_to_say() -> None:
     over = entry(Phase.FAILED, completion={"outcome": OUTCOME}, counts={"oom_retries": 1}, task_arn="arn:new")
     assert list(as_lines(explanation_of_entry(over, RunStatus.FAILED, None))) == [
         "run            r",
+        "org            acme",
         "flow           etl",
         "status         FAILED",
         "attempt        2 (retries: 1 of oom_retries)",
+        "created        2026-01-01T00:00:00+00:00",
+        "started        2026-01-01T00:00:00+00:00",
         "what happened  the container ran out of memory (exit code 137)",
         "detail         OutOfMemoryError",
         "               killed",
@@ -107,8 +115,67 @@ def test_a_run_that_has_not_ended_yet_has_few_lines() -> None:
     lines = list(as_lines(explanation_of_entry(entry(Phase.PENDING, attempt=1), RunStatus.QUEUED, None)))
     assert lines == [
         "run            r",
+        "org            acme",
         "flow           etl",
         "status         QUEUED (PENDING)",
         "attempt        1",
+        "created        2026-01-01T00:00:00+00:00",
+        "started        2026-01-01T00:00:00+00:00",
         "next           its task starts",
     ]
+
+
+def explained(status: RunStatus = RunStatus.FAILED, asked: dict[str, Any] | None = None, **values: Any) -> Explanation:
+    request = ContainerRequest(org_id="acme", image="registry/job:1", **(asked or {}))
+    of_run = entry(Phase(status.value), **{"task_arn": "arn:aws:ecs:r:1:task/dagy/abc", **values})
+    return explanation_of_entry(of_run, status, None, request, EcsSettings())
+
+
+def test_retries_are_told_with_what_the_budget_allows() -> None:
+    lines = list(as_lines(explained(asked={"max_retries": 3}, counts={"max_retries": 1})))
+    assert "attempt        2 (retries: 1 of 3 max_retries)" in lines
+
+
+def test_a_container_is_told_by_its_image_and_its_log_by_group_and_stream() -> None:
+    lines = list(as_lines(explained()))
+    assert "image          registry/job:1" in lines
+    assert "log            /ecs/dagy-worker dagy/worker/abc" in lines
+
+
+def test_a_task_definition_that_is_not_ours_decides_where_its_log_is() -> None:
+    assert explained(asked={"log_group": "/jobs"})["log"] == "/jobs dagy/worker/abc"
+    request = ContainerRequest(org_id="acme", task_definition="theirs:1")
+    of_run = entry(Phase.RUNNING, task_arn="arn:aws:ecs:r:1:task/dagy/abc")
+    assert explanation_of_entry(of_run, RunStatus.RUNNING, None, request, EcsSettings())["log"] == ""
+    assert explained(task_arn="")["log"] == ""
+
+
+def test_the_size_of_an_attempt_is_what_it_grew_to() -> None:
+    asked = {"cpu": 256, "memory": 512}
+    assert "size           256 CPU units, 512 MiB" in as_lines(explained(asked=asked))
+    grown = explained(asked=asked, change={"cpu": 256, "memory": 1024})
+    assert "size           256 CPU units, 1024 MiB" in as_lines(grown)
+
+
+def test_a_run_that_is_over_says_why_nothing_is_tried_again() -> None:
+    outcome = OUTCOME | {"no_retry": "its oom_retries (1) are used up"}
+    assert explained(completion={"outcome": outcome})["next"] == (
+        "nothing: the run is over; its oom_retries (1) are used up"
+    )
+
+
+def test_a_cancelled_run_says_so_and_what_to_do() -> None:
+    found = explained(RunStatus.CANCELLED, completion={"outcome": {"kind": "cancelled", "summary": "too dear"}})
+    assert (found["summary"], "launch it again" in found["resolution"]) == ("too dear", True)
+    assert explained(RunStatus.CANCELLED)["summary"] == "cancelled"
+
+
+def test_a_detail_that_is_in_the_summary_is_left_out() -> None:
+    outcome = OUTCOME | {"detail": "ran out of memory"}
+    assert explained(completion={"outcome": outcome})["detail"] == ""
+
+
+def test_a_shard_is_told_with_its_batch() -> None:
+    lines = list(as_lines(explained(batch_id="b", shard=3, correlation_id="c:3")))
+    assert "batch          b, shard 3" in lines
+    assert "correlation    c:3" in lines

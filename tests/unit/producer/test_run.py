@@ -106,3 +106,12 @@ def test_a_run_that_runs_says_so(run: RunHandle, connection: RedisConnection) ->
     RunLedger(connection).apply([Observation(attempt_id=attempt_id, version=3, task_arn=arn, phase=Phase.RUNNING)])
     assert run.status() is RunStatus.RUNNING
     assert AdmissionLedger(connection).lease(1, 60).grants == ()
+
+
+@pytest.mark.parametrize(("given", "told"), [((), "cancelled"), (("too dear",), "too dear")])
+def test_a_run_is_cancelled_for_a_reason(
+    run: RunHandle, connection: RedisConnection, given: tuple[str, ...], told: str
+) -> None:
+    parked_run(connection, "run")
+    run.cancel(*given)
+    assert run.entry().cancel_reason == told
