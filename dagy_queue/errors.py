@@ -49,10 +49,14 @@ class Problem:
 
 
 class RequestInvalid(DagyQueueError, ValueError):
-    """A launch request has one or more problems; nothing was published."""
+    """A launch request has one or more problems; nothing was published.
 
-    def __init__(self, problems: Sequence[Problem] | str, what: str = "request") -> None:
+    ``more`` says that there are others, which are not listed.
+    """
+
+    def __init__(self, problems: Sequence[Problem] | str, what: str = "request", more: bool = False) -> None:
         self.what = what
+        self.more = more
         if isinstance(problems, str):
             self.problems: tuple[Problem, ...] = ()
             super().__init__(problems)
@@ -60,10 +64,11 @@ class RequestInvalid(DagyQueueError, ValueError):
         self.problems = tuple(problems)
         lines = "".join(f"\n  - {problem}" for problem in self.problems)
         count = len(self.problems)
-        super().__init__(f"the {what} has {count} problem{'s' if count != 1 else ''}, nothing was sent:{lines}")
+        counted = f"{count} problem{'s' if count != 1 else ''}{' and more' if more else ''}"
+        super().__init__(f"the {what} has {counted}, nothing was sent:{lines}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.problems or str(self), self.what)
+        return type(self), (self.problems or str(self), self.what, self.more)
 
 
 class SettingsInvalid(DagyQueueError):

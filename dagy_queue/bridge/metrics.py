@@ -12,6 +12,10 @@ from dagy_queue.bridge.event_queue import Received
 _LAG_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600, 14_400)
 
 
+KINDS = ("applied", "resumed", "stale", "unknown", "quarantined", "left")
+"""What may become of a message."""
+
+
 class BridgeMetrics:
     """The metrics of one bridge, in a registry of their own."""
 
@@ -23,6 +27,8 @@ class BridgeMetrics:
         self._messages = Counter(
             "dagy_bridge_messages", "Messages by what became of them", ["kind"], registry=self.registry
         )
+        for kind in KINDS:
+            self._messages.labels(kind)  # at 0, so that an alert sees the first one as an increase
         self._failures = Counter("dagy_bridge_failures", "Calls that failed", ["call"], registry=self.registry)
         self._lag = Histogram(
             "dagy_bridge_lag_seconds",

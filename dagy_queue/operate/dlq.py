@@ -91,7 +91,7 @@ def redrive(
     """Send messages back to the event queue, and delete them from the dead-letter queue."""
     wanted = set(message_ids or ())
     if bool(wanted) == everything:
-        raise typer.BadParameter("name messages, or say --all")
+        raise typer.BadParameter("name messages or say --all, not both" if wanted else "name messages, or say --all")
     desk = _desk(limit)
     moved = [letter.message_id for letter in desk.letters.redrive(desk.events, None if everything else wanted)]
     more = "; there may be more: say it again" if len(moved) == limit else ""

@@ -26,7 +26,10 @@ def push_flow(
     """
     bucket = settings.storage.artifact_bucket
     if not bucket:
-        raise SettingsInvalid("set DAGY_ARTIFACT_BUCKET to the S3 bucket that keeps flow artifacts")
+        raise SettingsInvalid(
+            "set DAGY_ARTIFACT_BUCKET to the S3 bucket that keeps flow artifacts. "
+            "On a laptop, `dagy-queue up` makes one, and `source .dagy/env` leads to it"
+        )
     try:
         artifact = build_artifact(file, version=version, flow=flow)
     except DagyError as exc:

@@ -14,9 +14,10 @@ from typing import Any
 from dagy_queue.errors import Problem, RequestInvalid
 from dagy_queue.requests import ContainerRequest, RunRequest, parse_request
 from dagy_queue.requests.definitions import read_template
+from dagy_queue.requests.levels import level_problems
 from dagy_queue.requests.limits import ClusterLimits
 from dagy_queue.requests.overlay import overlay
-from dagy_queue.requests.parsing import level_problems, model_of
+from dagy_queue.requests.parsing import model_of
 from dagy_queue.settings import Settings, settings
 
 _SOURCES = ("image", "task_definition", "task_definition_template")
@@ -35,7 +36,7 @@ class RequestBuilder:
     environments: Levels = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse fields that no request has. Raises RequestInvalid."""
+        """Refuse fields and values that no request can have. Raises RequestInvalid."""
         levels = [("launcher", self.defaults)]
         levels += [(f"profiles.{name}", level) for name, level in self.profiles.items()]
         levels += [(f"environments.{name}", level) for name, level in self.environments.items()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, Protocol
 
@@ -75,9 +76,9 @@ def fan_out(
         _check_retries(request, fields, max_fail_count)
         fields["max_retries"] = max_fail_count
     _check_names(fields)
-    checked = builder.build(request, fields)
+    checked = _built(builder, request, fields, counts_failures=max_fail_count is not None)
     if policy.shards_per_run > 1 and not isinstance(checked, LaunchRequest):
-        allowed = "1: only flows can be worked through one after the other in one container"
+        allowed = "only flows can be worked through one after the other in one container; leave it out"
         raise RequestInvalid([Problem("shards_per_run", policy.shards_per_run, allowed)], "fan-out")
     if shards is None and task_count is None:
         raise RequestInvalid([Problem("shards", None, "shards, or a task_count")], "fan-out")
@@ -153,12 +154,26 @@ def _check_retries(request: RunRequest | None, fields: Mapping[str, Any], max_fa
         raise RequestInvalid([Problem("max_fail_count", max_fail_count, allowed)], "fan-out")
 
 
+def _built(
+    builder: RequestBuilder, request: RunRequest | None, fields: Mapping[str, Any], *, counts_failures: bool
+) -> RunRequest:
+    """Build the request that all shards share; its problems name ``max_fail_count`` if the caller did."""
+    try:
+        return builder.build(request, fields)
+    except RequestInvalid as exc:
+        if not (counts_failures and exc.problems):
+            raise
+        problems = [replace(p, field="max_fail_count") if p.field == "max_retries" else p for p in exc.problems]
+        what = exc.what
+    raise RequestInvalid(problems, what)
+
+
 def policy_of(fields: Mapping[str, Any]) -> BatchPolicy:
     """Return a batch's policy. Raises RequestInvalid."""
     try:
         return BatchPolicy(**fields)
     except ValidationError as exc:
-        raise RequestInvalid(problems_of(exc), "fan-out") from None
+        raise RequestInvalid(problems_of(exc, BatchPolicy), "fan-out") from None
 
 
 def _source(request: RunRequest, shards: Any) -> ShardSpec | Manifest:

@@ -211,7 +211,7 @@ def _builder(config: Settings, options: LauncherOptions) -> RequestBuilder:
     try:
         PlacementFields(**{name: value for name, value in defaults.items() if name != "worker_image"})
     except ValidationError as exc:
-        raise RequestInvalid(problems_of(exc), "launcher") from None
+        raise RequestInvalid(problems_of(exc, PlacementFields), "launcher") from None
     return builder_of(
         config, defaults=defaults, profiles=options.get("profiles"), environments=options.get("environments")
     )

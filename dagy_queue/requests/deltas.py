@@ -51,7 +51,7 @@ def spec_of(
     found = [] if problems is None else problems
     chunks = list(checked_chunks(request, rows, where, found))
     if found:
-        raise RequestInvalid(found[:MAX_PROBLEMS], "fan-out")
+        raise RequestInvalid(found[:MAX_PROBLEMS], "fan-out", more=len(found) > MAX_PROBLEMS)
     return ShardSpec(tuple(text for text, _ in chunks), sum(count for _, count in chunks))
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from dagy_queue.errors import Problem, RequestInvalid
 from dagy_queue.requests.models import ContainerRequest, LaunchRequest, RunRequest
 from dagy_queue.requests.templating import TEMPLATED, template_problems
+from dagy_queue.requests.wording import words
 
 _MODELS: dict[str, type[LaunchRequest] | type[ContainerRequest]] = {
     "flow": LaunchRequest,
@@ -23,7 +24,9 @@ _CONTAINER_FIELDS = frozenset({"image", "command", "task_definition", "task_defi
 
 _Request = TypeVar("_Request", bound=RunRequest)
 
-_FIELDS = LaunchRequest.model_fields.keys() | ContainerRequest.model_fields.keys()
+FIELDS = LaunchRequest.model_fields.keys() | ContainerRequest.model_fields.keys()
+"""The fields that a request may have, whatever its kind."""
+
 _SHOWN_LEVELS = 4
 
 _HIDDEN = frozenset({"secrets_env", "extra_env_vars"})
@@ -47,18 +50,6 @@ _ELSEWHERE = {
     "tolerate": "it is a policy of fan_out",
 }
 """Names that people know from elsewhere, and what they are here."""
-
-_OWN_WORDS = {
-    "bool_parsing": "true or false",
-    "bool_type": "true or false",
-    "dict_type": "names and their values, as in {'A': 'b'}",
-    "int_parsing": "a whole number",
-    "int_from_float": "a whole number",
-    "int_type": "a whole number",
-    "string_type": "a text",
-    "tuple_type": "a list, as in ['a', 'b']",
-}
-"""What pydantic's kinds of errors mean, for callers."""
 
 _DOCUMENTS = frozenset({"container_overrides", "run_task_kwargs", "task_definition_template"})
 """Fields that hold documents: anything in the wrong place there may be a variable's value."""
@@ -97,41 +88,27 @@ def read_request(values: Any) -> LaunchRequest | ContainerRequest:
     return cast("LaunchRequest | ContainerRequest", _validated(model, values))
 
 
-def problems_of(error: ValidationError) -> list[Problem]:
-    """Return the problems of a failed validation in the form our errors have."""
-    return [_problem(item) for item in error.errors(include_url=False)]
+def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
+    """Return the problems of a model's failed validation in the form our errors have."""
+    return [_problem(item, model) for item in error.errors(include_url=False)]
 
 
 def nearest(name: str) -> str:
     """Return a hint at what a name may mean that is no field of its request; '' if nothing is near."""
     if name in _ELSEWHERE:
         return f"; {_ELSEWHERE[name]}"
-    if name in _FIELDS:
+    if name in FIELDS:
         kind = "a container" if name in ContainerRequest.model_fields else "a flow"
         return f" of this kind of run: {name} is {kind}'s, flow_name makes a run a flow's"
-    found = get_close_matches(name, _FIELDS, n=1)
+    found = get_close_matches(name, FIELDS, n=1)
     return f"; did you mean {found[0]}?" if found else ""
-
-
-def level_problems(level: Any, where: str) -> list[Problem]:
-    """Return what no request could take of a level: a profile, an environment's defaults, a launcher's own."""
-    if not isinstance(level, Mapping):
-        return [Problem(where, "(hidden)", "fields of a request and their values")]
-    problems = [
-        Problem(f"{where}.{name}", "(hidden)", f"no such field{nearest(str(name))}")
-        for name in level
-        if name not in _FIELDS
-    ]
-    if "profile" in level:
-        problems.append(Problem(f"{where}.profile", level["profile"], "nothing: levels do not name one another"))
-    return problems
 
 
 def _validated(model: type[_Request], values: Mapping[str, Any], problems: Sequence[Problem] = ()) -> _Request:
     try:
         request = model.model_validate(dict(values))
     except ValidationError as exc:
-        problems = [*problems_of(exc), *problems]
+        problems = [*problems_of(exc, model), *problems]
     else:
         if not problems:
             return request
@@ -139,7 +116,7 @@ def _validated(model: type[_Request], values: Mapping[str, Any], problems: Seque
     raise RequestInvalid(problems)
 
 
-def _problem(item: Any) -> Problem:
+def _problem(item: Any, model: type[BaseModel]) -> Problem:
     path = [str(part) for part in item["loc"]] or ["request"]
     name, value = ".".join(path), item["input"]
     if item["type"] == "missing":
@@ -152,8 +129,8 @@ def _problem(item: Any) -> Problem:
     if path[0] in _HIDDEN or _HIDDEN_INSIDE & set(path[1:]) or in_document:
         value = "(hidden)"
     if item["type"] == "size":
-        return Problem("size", item["ctx"]["size"], item["msg"])
-    allowed = _OWN_WORDS.get(item["type"], item["msg"])
+        return Problem(item["ctx"]["field"], item["ctx"]["size"], item["msg"])
+    allowed = words(item, model.model_fields.get(path[0]) if len(path) == 1 else None)
     return Problem(name, "..." if path == ["request"] else _shown(value), allowed)
 
 

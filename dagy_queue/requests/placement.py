@@ -17,7 +17,14 @@ from dagy_queue.requests.definitions import check_template, registrable
 from dagy_queue.requests.overrides import ContainerOverride, check_overrides, check_run_task_kwargs
 from dagy_queue.requests.refusals import allowed, wrong_size
 from dagy_queue.requests.run_task_rules import MAX_SECURITY_GROUPS, MAX_SUBNETS
-from dagy_queue.requests.sizes import MAX_EPHEMERAL_GIB, MIN_EPHEMERAL_GIB, partners, size_problem, units_of
+from dagy_queue.requests.sizes import (
+    MAX_EPHEMERAL_GIB,
+    MIN_EPHEMERAL_GIB,
+    half_problem,
+    partners,
+    size_problem,
+    units_of,
+)
 from dagy_queue.requests.tags import check_tags
 from dagy_queue.requests.workloads import WORKLOADS
 
@@ -190,6 +197,8 @@ class PlacementFields(BaseModel):
             return memory  # that is a problem of its own
         cpu = info.data["cpu"]
         if (cpu is None) != (memory is None):
+            if _may_be_on_fargate(info) and (half := half_problem(cpu, memory)):
+                raise wrong_size(cpu or memory or 0, half[1], half[0])
             raise wrong_size(f"cpu {cpu}, memory {memory}", f"give both or neither{partners(cpu, memory)}")
         if cpu is None or memory is None:
             return memory

@@ -10,6 +10,9 @@ def allowed(text: str) -> PydanticCustomError:
     return PydanticCustomError("allowed", "{allowed}", {"allowed": text})
 
 
-def wrong_size(size: str, text: str) -> PydanticCustomError:
-    """Return the error of a validator that judges CPU and memory together: ``size`` says what was given."""
-    return PydanticCustomError("size", "{allowed}", {"allowed": text, "size": size})
+def wrong_size(size: str | int, text: str, field: str = "size") -> PydanticCustomError:
+    """Return the error of a validator that judges CPU and memory together: ``size`` says what was given.
+
+    ``field`` is the one of the two that is wrong by itself, if one is.
+    """
+    return PydanticCustomError("size", "{allowed}", {"allowed": text, "size": size, "field": field})

@@ -6,6 +6,7 @@ own, so that an interruption by AWS never uses up what is meant for failures of 
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
@@ -15,10 +16,14 @@ from dagy_queue.requests.refusals import allowed
 
 MOST_RETRIES = 100
 _EXIT_CODES = range(1, 255 + 1)
+_CODE_RULE = "exit codes from 1 to 255 (0 is success)"
+_WHOLE_NUMBER = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 
 
 def _as_codes(value: Any) -> Any:
     """Take one code for a list of it, as Airflow does."""
+    if isinstance(value, str) and not _WHOLE_NUMBER.fullmatch(value):
+        raise allowed(f"{_CODE_RULE}: one, or a list of them")
     return (value,) if isinstance(value, int | str) and not isinstance(value, bool) else value
 
 
@@ -58,7 +63,7 @@ class RetryFields(BaseModel):
     @classmethod
     def _check_codes(cls, value: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
         if wrong := [code for code in value if code not in _EXIT_CODES]:
-            raise allowed(f"exit codes from 1 to 255 (0 is success), and {', '.join(map(str, wrong))} is none")
+            raise allowed(f"{_CODE_RULE}, not {', '.join(map(str, wrong))}")
         if both := sorted(set(value) & set(info.data.get("retry_on_exit_codes") or ())):
             raise allowed(f"codes that retry_on_exit_codes does not name, and {', '.join(map(str, both))} is there too")
         return tuple(dict.fromkeys(value))

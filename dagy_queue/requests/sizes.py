@@ -57,6 +57,17 @@ def partners(cpu: int | None, memory: int | None) -> str:
     return f": with memory {memory} goes cpu {' or '.join(map(str, fitting))}" if fitting else ""
 
 
+def half_problem(cpu: int | None, memory: int | None) -> tuple[str, str] | None:
+    """Return the field and what is allowed there if one half of a pair is in no pair that Fargate has."""
+    if cpu is not None and cpu not in MEMORY_OF_CPU:
+        return "cpu", f"{_choices(tuple(MEMORY_OF_CPU))}, with a memory"
+    memories = sorted({m for fitting in MEMORY_OF_CPU.values() for m in fitting})
+    if memory is not None and memory not in memories:
+        near = min(memories, key=lambda m: abs(m - memory))
+        return "memory", f"{memories[0]} to {memories[-1]} in the steps of Fargate (near it is {near}), with a cpu"
+    return None
+
+
 def size_text_problem(cpu: str, memory: str) -> str:
     """Say what is wrong with a pair as ECS's API has it, "1024" or "1 vCPU", "2048" or "2 GB"; '' if nothing is.
 

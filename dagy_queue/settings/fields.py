@@ -6,8 +6,9 @@ import json
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic_core import PydanticUseDefault
+from pydantic_core import PydanticCustomError, PydanticUseDefault
 
+from dagy_queue.requests.levels import level_problems
 from dagy_queue.requests.refusals import allowed
 
 
@@ -38,9 +39,19 @@ def split_commas(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
+def _check_level(value: Any) -> Any:
+    if problems := level_problems(value):
+        text = "; ".join(map(str, problems))
+        raise PydanticCustomError("level", "{allowed}", {"allowed": text, "problems": problems})
+    return value
+
+
 def _empty_is_none(value: Any) -> Any:
     return None if value == "" else value
 
+
+LevelFields = Annotated[dict[str, Any], BeforeValidator(_check_level)]
+"""A profile, or an environment's defaults."""
 
 Names = Annotated[tuple[str, ...], BeforeValidator(split_commas)]
 JsonObject = Annotated[dict[str, Any], BeforeValidator(read_json)]

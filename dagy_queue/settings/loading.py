@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path as FilePath
 from typing import Any
@@ -12,11 +12,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from dagy_queue.errors import Problem, SettingsInvalid
+from dagy_queue.requests.wording import words
 from dagy_queue.settings.file import read_settings_file
 from dagy_queue.settings.layers import Given, Level, Path, flat_level, sectioned_level, table_level
 from dagy_queue.settings.origins import DEFAULT, Origin, origins
 from dagy_queue.settings.secrets import without_secrets
-from dagy_queue.settings.sections import Settings
+from dagy_queue.settings.sections import SECTIONS, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,14 @@ def _problems(error: ValidationError, given: Mapping[Path, Given]) -> Iterator[s
         where = [str(part) for part in item["loc"]]
         one = given.get(Path(*where[:2])) if len(where) > 1 else None
         origin = one.origin if one else DEFAULT
-        yield str(Problem(f"{'.'.join(where)} ({origin})", without_secrets(item.get("input")), item["msg"]))
+        if item["type"] == "level":
+            for problem in item["ctx"]["problems"]:
+                name = ".".join(filter(None, [*where, problem.field]))
+                yield str(replace(problem, field=f"{name} ({origin})"))
+            continue
+        section = SECTIONS.get(where[0])
+        field = section.model_fields.get(where[1]) if section and len(where) == 2 else None
+        yield str(Problem(f"{'.'.join(where)} ({origin})", without_secrets(item.get("input")), words(item, field)))
 
 
 def _invalid(problems: Sequence[str]) -> SettingsInvalid:

@@ -9,8 +9,8 @@ HIDDEN = "***"
 _IN_AUTHORITY = re.compile(r"(://[^:/?#@]*:).*@|(://)[^:/?#@]+@")
 """Up to the last @: a password may hold one that nobody encoded."""
 _IN_PARAMETERS = re.compile(r"(?<=[?&]password=)[^&;]*", re.IGNORECASE)
-_VARIABLES = frozenset({"environment", "extra_env_vars", "secrets", "secrets_env"})
-"""Keys of documents behind which the variables of containers stand."""
+_VARIABLES = frozenset({"environment", "extra_env_vars", "parameters", "secrets", "secrets_env"})
+"""Keys of documents behind which the variables of containers, and the parameters of flows, stand."""
 
 
 def without_secrets(value: Any) -> Any:
@@ -18,10 +18,16 @@ def without_secrets(value: Any) -> Any:
     if isinstance(value, str):
         return _IN_PARAMETERS.sub(HIDDEN, _IN_AUTHORITY.sub(lambda m: f"{m[1] or m[2]}{HIDDEN}@", value))
     if isinstance(value, dict):
-        return {key: _variables(item) if key in _VARIABLES else without_secrets(item) for key, item in value.items()}
+        return {key: _behind(key, item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return type(value)(without_secrets(item) for item in value)
     return value
+
+
+def _behind(key: Any, value: Any) -> Any:
+    if key == "command" and isinstance(value, str | list | tuple):
+        return HIDDEN if isinstance(value, str) else [HIDDEN for _ in value]
+    return _variables(value) if key in _VARIABLES else without_secrets(value)
 
 
 def _variables(value: Any) -> Any:

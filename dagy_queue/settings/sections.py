@@ -11,11 +11,22 @@ from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, fi
 
 from dagy_queue.requests.capacity import CapacityProvider
 from dagy_queue.requests.durations import Seconds
-from dagy_queue.requests.parsing import level_problems, problems_of
+from dagy_queue.requests.parsing import problems_of
 from dagy_queue.requests.placement import PlacementFields
 from dagy_queue.requests.refusals import allowed
 from dagy_queue.requests.sizes import size_problem
-from dagy_queue.settings.fields import JsonObject, JsonObjects, JsonTexts, Limit, Names, Port, Section, Share, read_json
+from dagy_queue.settings.fields import (
+    JsonObject,
+    JsonObjects,
+    JsonTexts,
+    LevelFields,
+    Limit,
+    Names,
+    Port,
+    Section,
+    Share,
+    read_json,
+)
 
 _REDIS_URL = r"^(rediss?|unix|sentinel)://."
 
@@ -121,7 +132,7 @@ class EcsSettings(Section):
         try:
             PlacementFields.model_validate({str(info.field_name): value})
         except ValidationError as exc:
-            raise allowed("; ".join(problem.allowed for problem in problems_of(exc))) from None
+            raise allowed("; ".join(problem.allowed for problem in problems_of(exc, PlacementFields))) from None
         return value
 
 
@@ -204,7 +215,10 @@ class DispatchSettings(Section):
     throttle_delay: Seconds = Field(1.0, gt=0, description="seconds a throttled launch waits, doubled up to 60")
     visibility_timeout: int = Field(3600, ge=60, description="broker visibility timeout in seconds")
     start_timeout: Seconds = Field(
-        3600.0, gt=0, description="seconds after which a launch that AWS keeps refusing fails"
+        3600.0,
+        gt=0,
+        description="seconds after which a launch that AWS keeps refusing fails, and a task that does not start "
+        "is stopped",
     )
     max_run_task_attempts: Limit = Field(
         None, description="RunTask calls or placements refused before a launch fails; empty: until start_timeout"
@@ -262,18 +276,10 @@ class Settings(Section):
     dispatch: DispatchSettings = DispatchSettings()
     limits: LimitSettings = LimitSettings()
     launch: LaunchSettings = LaunchSettings()
-    profiles: dict[str, dict[str, Any]] = Field({}, description="execution profiles: request fields by name")
-    environments: dict[str, dict[str, Any]] = Field(
+    profiles: dict[str, LevelFields] = Field({}, description="execution profiles: request fields by name")
+    environments: dict[str, LevelFields] = Field(
         {}, description="defaults by environment: request fields by the environment's name"
     )
-
-    @field_validator("profiles", "environments")
-    @classmethod
-    def _check_levels(cls, value: dict[str, dict[str, Any]], info: ValidationInfo) -> dict[str, dict[str, Any]]:
-        problems = [p for name, level in value.items() for p in level_problems(level, f"{info.field_name}.{name}")]
-        if problems:
-            raise allowed("; ".join(map(str, problems)))
-        return value
 
 
 SECTIONS: dict[str, type[Section]] = {

@@ -179,6 +179,12 @@ def test_the_local_stacks_snippet_runs() -> None:
     assert "redis://127.0.0.1:" in run([sys.executable, "-c", snippet], ROOT, dict(os.environ))
 
 
+def test_the_local_stacks_faults_are_injected_by_http_as_its_page_says(tmp_path: Path) -> None:
+    (command,) = blocks(ROOT / "docs" / "local-stack.md", "bash")
+    with LocalStack() as stack:
+        run(["bash", "-c", command.replace("http://127.0.0.1:4566", stack.endpoint_url)], tmp_path, dict(os.environ))
+
+
 def test_the_readmes_scripts_exist_and_can_be_run() -> None:
     commands = {word for block in blocks(ROOT / "README.md", "bash") for word in block.split() if word.startswith("./")}
     assert commands == {"./scripts/demo", "./scripts/test"}

@@ -133,6 +133,7 @@ def test_metrics_are_served_for_prometheus(server: HealthServer, shared: Shared)
     status, text = get(f"{server.url}/metrics")
     assert status == 200
     assert 'dagy_bridge_messages_total{kind="resumed"} 1.0' in text
+    assert 'dagy_bridge_messages_total{kind="quarantined"} 0.0' in text  # before the first one, for alerts
     assert "dagy_bridge_lag_seconds_count 1.0" in text
 
 

@@ -52,7 +52,7 @@ def test_a_message_is_shown_whole(sqs: FakeSqs) -> None:
 def test_messages_are_named_or_all_are_meant(sqs: FakeSqs) -> None:
     sqs.put("one", "two", "three", url=DEAD)
     assert "name messages, or say --all" in dlq("redrive", code=2)
-    assert "name messages, or say --all" in dlq("redrive", "m0", "--all", code=2)
+    assert "not both" in dlq("redrive", "m0", "--all", code=2)
     assert dlq("redrive", "m1") == "redriven: 1\n"
     assert "1 of 2 messages are not" in dlq("redrive", "m0", "m9", code=1)
     assert json.loads(dlq("redrive", "--all", "--json")) == {"redriven": ["m2"], "missing": 0}

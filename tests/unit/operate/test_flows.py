@@ -95,7 +95,7 @@ def test_a_file_without_one_clear_flow_is_refused(config: Settings, tmp_path: Pa
 
 
 def test_without_a_bucket_nothing_is_pushed(tmp_path: Path) -> None:
-    with pytest.raises(SettingsInvalid, match="DAGY_ARTIFACT_BUCKET"):
+    with pytest.raises(SettingsInvalid, match=r"DAGY_ARTIFACT_BUCKET.*source .dagy/env"):
         push_flow(load_settings(), write(tmp_path, ONE_FLOW), org_id="acme")
 
 

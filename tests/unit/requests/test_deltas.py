@@ -107,7 +107,7 @@ def test_what_differs_between_containers_must_be_a_request() -> None:
         {"metadata": {"v": {1}}},
         {},
     ]
-    assert refused(rows, CONTAINER) == ["shards[1].cluster", "shards[2].comand", "shards[3].size", "shards[4].metadata"]
+    assert refused(rows, CONTAINER) == ["shards[1].cluster", "shards[2].comand", "shards[3].cpu", "shards[4].metadata"]
 
 
 def test_containers_keep_the_fields_that_differ() -> None:

@@ -36,7 +36,7 @@ WRONG: dict[str, tuple[Any, str, str]] = {
     "security_groups": ([f"sg-{n}" for n in range(6)], "security_groups", "at most 5; 6 given"),
     "tags": ({"aws:x": "y"}, "tags", "'aws:x': keys that start with aws: or dagy: are reserved"),
     "retry_delay": ("soon", "retry_delay", "a number of seconds, or a duration such as '30s'"),
-    "priority": (10, "priority", "less than or equal to 9"),
+    "priority": (10, "priority", "0 to 9"),
     "max_retries": ("many", "max_retries", "a whole number"),
     "ephemeral_storage_gib": (20, "ephemeral_storage_gib", "21 to 200 GiB, or leave it out for 20"),
     "workload_profile": ("huge", "workload_profile", "one of small, medium, large, xlarge, heavy, max"),

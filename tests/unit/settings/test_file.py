@@ -103,7 +103,7 @@ def test_a_directory_is_no_file(tmp_path: Path) -> None:
         ("redis = 5", ["redis (file dagy-queue.toml) = 5: a section"]),
         ("[ecs]\ncluster = 5", ["ecs.cluster (file dagy-queue.toml) = 5"]),
         ("profiles = 'x'", ["profiles (file dagy-queue.toml) = 'x'"]),
-        ("[profiles]\nbig = 3", ["profiles.big (file dagy-queue.toml) = 3"]),
+        ("[profiles]\nbig = 3", ["profiles.big (file dagy-queue.toml) = '(hidden)'"]),
     ],
 )
 def test_what_no_setting_is_called_or_can_be_is_refused(tmp_path: Path, text: str, parts: list[str]) -> None:
