@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import ssl
 import subprocess
-import threading
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,40 +51,32 @@ def works(stack: LocalStack, url: str, master: str = "mymaster") -> None:
             stack.end(name)
 
 
-@contextmanager
-def tls_in_front_of(target: int, certificate: Path, key: Path) -> Iterator[int]:
-    """Take TLS on a port and pass on what is in it: servers built without TLS are common."""
+TLS = """
+import asyncio, contextlib, ssl, sys
+
+host, port, target, certificate, key = sys.argv[1:]
+
+async def pump(reader, writer):
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+async def serve(reader, writer):
+    inside, outside = await asyncio.open_connection(host, int(target))
+    await asyncio.gather(pump(reader, outside), pump(inside, writer))
+
+async def main():
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)
-    loop = asyncio.new_event_loop()
+    async with await asyncio.start_server(serve, host, int(port), ssl=context) as listening:
+        print("listening", flush=True)
+        await listening.serve_forever()
 
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inside, outside = await asyncio.open_connection(HOST, target)
-        await asyncio.gather(pump(reader, outside), pump(inside, writer))
-
-    listening = loop.run_until_complete(asyncio.start_server(serve, HOST, 0, ssl=context))
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    yield listening.sockets[0].getsockname()[1]
-
-    async def stop() -> None:
-        listening.close()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-
-    asyncio.run_coroutine_threadsafe(stop(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
-    loop.close()
+asyncio.run(main())
+"""
+"""Takes TLS on a port and passes on what is in it: servers built without TLS are common."""
 
 
 def test_a_redis_with_tls(stack: LocalStack, tmp_path: Path) -> None:
@@ -95,11 +84,17 @@ def test_a_redis_with_tls(stack: LocalStack, tmp_path: Path) -> None:
     subject = ["-subj", "/CN=localhost", "-addext", f"subjectAltName=IP:{HOST}"]
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
     subprocess.run([*made, "-keyout", key, "-out", certificate, *subject], check=True, capture_output=True)
-    with tls_in_front_of(stack.redis.port, certificate, key) as port:
+    port = free_port()
+    arguments = [HOST, str(port), str(stack.redis.port), str(certificate), str(key)]
+    proxy = Child("tls", [sys.executable, "-c", TLS, *arguments], log=tmp_path / "tls.log")
+    try:
+        eventually(lambda: "listening" in proxy.log.read_text(), "it takes TLS")
         unverified = f"rediss://{HOST}:{port}/0"
         with pytest.raises(RedisUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
             DagLauncher(stack.settings(redis={"url": unverified})).enqueue(STUB)
         works(stack, f"{unverified}?ssl_cert_reqs=required&ssl_ca_certs={certificate}")
+    finally:
+        proxy.stop()
 
 
 def test_a_redis_that_sentinels_name(stack: LocalStack, tmp_path: Path) -> None:
