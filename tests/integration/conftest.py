@@ -22,6 +22,7 @@ from dagy_queue.messaging import app as messaging_app
 from dagy_queue.messaging import publication
 from dagy_queue.operate.flows import push_flow
 from dagy_queue.producer import publisher
+from dagy_queue.records.base import Record
 from tests.integration.application import QUEUE, make_application
 
 ORG = "acme"
@@ -58,6 +59,7 @@ def let_go_of_results() -> None:
 def forget_settings() -> None:
     """Let this process read its settings again."""
     settings.settings.cache_clear()
+    Record.bound = False
     messaging_app.default_app.cache_clear()
     publication._parts.cache_clear()
     publisher.default_publisher.cache_clear()

@@ -207,7 +207,7 @@ def test_an_error_callback_hears_of_a_batch_that_failed(application: Celery, not
         ({"tolerate": "101%"}, "tolerate"),
         ({"tolerate": "some"}, "tolerate"),
         ({"timeout": "soon"}, "timeout"),
-        ({"max_fail_count": -1}, "max_retries"),
+        ({"max_fail_count": -1}, "max_fail_count"),
     ],
 )
 def test_policies_that_cannot_be_are_refused(policies: dict[str, Any], field: str) -> None:

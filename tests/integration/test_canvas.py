@@ -166,7 +166,7 @@ def test_a_revoked_member_fails_its_chord(echo: Echo) -> None:
     member = RunHandle(result.parent.results[1].id)
     until_phase(member, Phase.RUNNING)
     member.cancel()
-    with pytest.raises(ChordError, match="revoked"):
+    with pytest.raises(ChordError, match="cancelled"):
         get(result)
 
 

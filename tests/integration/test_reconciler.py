@@ -18,7 +18,7 @@ from dagy_queue.local.processes import Child
 from dagy_queue.local.stack import LocalStack
 from dagy_queue.messaging.names import FAN_OUT_QUEUE, LAUNCH_QUEUE
 from dagy_queue.operate.flows import push_flow
-from tests.integration.conftest import FLOWS, ORG, TIMEOUT
+from tests.integration.conftest import FLOWS, ORG, TIMEOUT, forget_settings
 from tests.integration.waiting import eventually, until_phase
 
 STUB = ContainerRequest(org_id=ORG, image="dagy-local/stub:latest")
@@ -113,6 +113,7 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSta
             patch.setenv(name, value)
         push_flow(running.settings(), FLOWS, org_id=ORG, flow="echo")
         yield running
+    forget_settings()  # a launch in direct mode has bound the record's tables
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from celery import _state
 
 from dagy_queue import BatchHandle, ContainerRequest, DagLauncher, Phase, RunHandle, fan_out, launch_sig
 from dagy_queue.aws.clients import AwsClients
@@ -17,6 +18,7 @@ from dagy_queue.ids import AttemptId, shard_id
 from dagy_queue.local.processes import Child
 from dagy_queue.local.redis_server import RedisServer
 from dagy_queue.local.stack import LocalStack
+from dagy_queue.messaging.app import default_app
 from tests.integration.conftest import ORG, TIMEOUT, forget_settings
 from tests.integration.waiting import eventually
 
@@ -100,6 +102,7 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSta
         for name, value in running.environment.items():
             patch.setenv(name, value)
         forget_settings()
+        patch.setattr(_state._tls, "current_app", default_app(), raising=False)
         yield running
     forget_settings()
 
