@@ -8,7 +8,7 @@ from scripts.chaos_support.verdict import Finding
 
 
 def test_every_run_ends_once_and_right_whatever_is_killed() -> None:
-    options = parse(["--runs=500", "--seed=7", "--kill-every=1.5", "--redis-every=8", "--stall=60"])
+    options = parse(["--runs=500", "--seed=7", "--kill-every=1.5", "--redis-every=8", "--stall=90"])
     report = run_campaign(options)
     assert report.is_right, table(report.findings)
     deeds = {deed: count for deed, count in report.deeds.items() if count}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,7 +19,7 @@ from dagy_queue.local.processes import Child
 from dagy_queue.local.stack import LocalStack
 from dagy_queue.messaging.names import FAN_OUT_QUEUE, LAUNCH_QUEUE
 from dagy_queue.operate.flows import push_flow
-from tests.integration.conftest import FLOWS, ORG, TIMEOUT, forget_settings
+from tests.integration.conftest import FLOWS, ORG, TIMEOUT
 from tests.integration.waiting import eventually, until_phase
 
 STUB = ContainerRequest(org_id=ORG, image="dagy-local/stub:latest")
@@ -36,6 +37,11 @@ QUICK = {
 }
 
 
+LAUNCHED_DIRECTLY = """
+from dagy_queue import ContainerRequest, DagLauncher
+request = ContainerRequest(org_id="acme", image="dagy-local/stub:latest", command=("3600", "0"))
+print(DagLauncher(mode="direct").launch(request).run_id)
+"""
 PLAIN_WORKER = """
 import sys
 from celery import Celery
@@ -113,7 +119,6 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSta
             patch.setenv(name, value)
         push_flow(running.settings(), FLOWS, org_id=ORG, flow="echo")
         yield running
-    forget_settings()  # a launch in direct mode has bound the record's tables
 
 
 @pytest.fixture
@@ -228,13 +233,15 @@ def run_again(scene: Scene, task: str, started_by: str) -> None:
 
 def test_a_run_in_direct_mode_is_no_orphan(scene: Scene) -> None:
     scene.dispatcher()
-    direct = DagLauncher(scene.stack.settings(), mode="direct").launch(LONG)
-    [task] = scene.running(AttemptId(direct.run_id, 1).started_by)
+    # In a process of its own: direct mode binds the record's tables for a whole process.
+    command = [sys.executable, "-c", LAUNCHED_DIRECTLY]
+    run_id = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    [task] = scene.running(AttemptId(run_id, 1).started_by)
     stranger = AttemptId(new_id(), 1).started_by
     run_again(scene, task, stranger)
     scene.bridge(RECONCILER__STOP_ORPHANS="true")
     eventually(lambda: not scene.running(stranger), "the sweep has stopped an orphan")
-    assert scene.running(AttemptId(direct.run_id, 1).started_by) == [task]
+    assert scene.running(AttemptId(run_id, 1).started_by) == [task]
 
 
 @pytest.mark.parametrize("stop", [True, False])

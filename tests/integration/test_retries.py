@@ -29,6 +29,7 @@ from dagy_queue.aws.clients import AwsClients
 from dagy_queue.ids import new_id
 from dagy_queue.local.stack import LocalStack
 from dagy_queue.operate import cli
+from dagy_queue.records.models import bind_models
 from tests.integration.conftest import ORG, TIMEOUT, app_sig
 from tests.integration.waiting import eventually, until_phase
 
@@ -349,7 +350,8 @@ def test_a_run_that_is_over_is_explained() -> None:
     assert "log            /ecs/dagy-worker dagy/worker/" in printed
 
 
-def test_another_org_s_run_is_not_explained() -> None:
+def test_another_org_s_run_is_not_explained(flows: LocalStack) -> None:
+    bind_models(flows.settings())  # other modules have stacks of their own
     run = launch(STUB)
     run.get(timeout=TIMEOUT)
     answer = explain(run.run_id, "--org", "others")
