@@ -18,13 +18,16 @@ if TYPE_CHECKING:
         BatchNotFound,
         DagyQueueError,
         DeploymentNotFound,
+        FlowerRefused,
         FlowNotFound,
         HealthCheckFailed,
+        LedgerError,
         LocalStackError,
         NotRegistered,
         PackageNotFound,
         RedisUnavailable,
         RequestInvalid,
+        ResultExpired,
         ResultTimeout,
         RunCancelled,
         RunFailed,
@@ -49,7 +52,7 @@ if TYPE_CHECKING:
     )
     from dagy_queue.producer.celery_options import CeleryOptions
     from dagy_queue.producer.explanation import Explanation
-    from dagy_queue.records.models import DeploymentModel, DepPackageModel, FlowModel, RunModel
+    from dagy_queue.records.models import DeploymentModel, DepPackageModel, FlowModel, RunModel, TaskRunModel
     from dagy_queue.requests import ContainerRequest, LaunchRequest
     from dagy_queue.requests import LaunchRequest as DagLaunchRequest
     from dagy_queue.requests.sources import grid, lines, manifest, shard_range
@@ -65,12 +68,15 @@ _HOME_OF = {
     "DagyQueueError": "dagy_queue.errors",
     "DeploymentNotFound": "dagy_queue.errors",
     "FlowNotFound": "dagy_queue.errors",
+    "FlowerRefused": "dagy_queue.errors",
     "HealthCheckFailed": "dagy_queue.errors",
+    "LedgerError": "dagy_queue.errors",
     "LocalStackError": "dagy_queue.errors",
     "NotRegistered": "dagy_queue.errors",
     "PackageNotFound": "dagy_queue.errors",
     "RedisUnavailable": "dagy_queue.errors",
     "RequestInvalid": "dagy_queue.errors",
+    "ResultExpired": "dagy_queue.errors",
     "ResultTimeout": "dagy_queue.errors",
     "RunCancelled": "dagy_queue.errors",
     "RunFailed": "dagy_queue.errors",
@@ -98,6 +104,7 @@ _HOME_OF = {
     "DeploymentModel": "dagy_queue.records.models",
     "FlowModel": "dagy_queue.records.models",
     "RunModel": "dagy_queue.records.models",
+    "TaskRunModel": "dagy_queue.records.models",
     "ContainerRequest": "dagy_queue.requests",
     "LaunchRequest": "dagy_queue.requests",
     "grid": "dagy_queue.requests.sources",
@@ -132,9 +139,11 @@ __all__ = [
     "Explanation",
     "FlowModel",
     "FlowNotFound",
+    "FlowerRefused",
     "HealthCheckFailed",
     "Kind",
     "LaunchRequest",
+    "LedgerError",
     "LocalStackError",
     "NotRegistered",
     "Outcome",
@@ -142,6 +151,7 @@ __all__ = [
     "Phase",
     "RedisUnavailable",
     "RequestInvalid",
+    "ResultExpired",
     "ResultTimeout",
     "RunCancelled",
     "RunFailed",
@@ -154,6 +164,7 @@ __all__ = [
     "SettingsInvalid",
     "ShardResult",
     "ShardResults",
+    "TaskRunModel",
     "__version__",
     "fan_out",
     "grid",

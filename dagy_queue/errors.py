@@ -4,6 +4,7 @@
     ├── RequestInvalid            what was asked cannot be launched (lists every problem)
     ├── SettingsInvalid           a setting is missing or wrong
     ├── RedisUnavailable          the broker, ledger or result backend cannot be reached
+    ├── LedgerError               the ledger failed on what it was given or found, and would again
     ├── AwsError                  an AWS API answered with an error
     │   ├── AwsUnavailable        no answer: network, endpoint, or a 5xx
     │   ├── AwsThrottled          a rate limit, in any of its disguises
@@ -17,8 +18,10 @@
     ├── BatchNotFound             no such batch
     ├── RunFailed                 the run ended FAILED; carries its Outcome
     ├── RunCancelled              the run was cancelled
+    ├── ResultExpired             the run succeeded, and what it returned is gone
     ├── ResultTimeout             the run did not end within the caller's timeout
     ├── HealthCheckFailed         a dispatcher cannot work with its settings, Redis or AWS
+    ├── FlowerRefused             Flower would not be safe, or has no such option
     └── LocalStackError           the embedded stack could not start
 
 Errors of botocore are mapped here by ``aws.errors``, errors of redis-py and kombu by ``ledger.errors``: once,
@@ -30,6 +33,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from dagy_queue.outcome_text import outcome_notes
 
 
 class DagyQueueError(Exception):
@@ -76,7 +81,11 @@ class SettingsInvalid(DagyQueueError):
 
 
 class RedisUnavailable(DagyQueueError):
-    """Redis could not be reached, or refused the operation."""
+    """Redis could not be reached, or is in no state to do the operation: it may be repeated."""
+
+
+class LedgerError(DagyQueueError):
+    """A script of the ledger failed on what it was given, or found in Redis; it would again, so it is not repeated."""
 
 
 class AwsError(DagyQueueError):
@@ -132,19 +141,29 @@ class RunFailed(DagyQueueError):
     """A run ended FAILED.
 
     ``outcome`` is the plain form of the run's Outcome (kind, summary, detail, resolution, exit_code, ...), so
-    that the error survives Celery's JSON result backend unchanged.
+    that the error survives Celery's JSON result backend unchanged. What it says beyond the message is printed below
+    it, as notes of the exception.
     """
 
     def __init__(self, message: str, outcome: Mapping[str, Any] | None = None) -> None:
         self.outcome = dict(outcome or {})
         super().__init__(message, self.outcome)
+        for note in outcome_notes(self.outcome):
+            self.add_note(note)
 
     def __str__(self) -> str:
         return str(self.args[0])
 
+    def __repr__(self) -> str:
+        return f"RunFailed({self.args[0]!r})"
+
 
 class RunCancelled(DagyQueueError):
     """The run was cancelled before it could succeed."""
+
+
+class ResultExpired(DagyQueueError):
+    """The run succeeded, but what it returned is kept no longer."""
 
 
 class ResultTimeout(DagyQueueError, TimeoutError):
@@ -155,10 +174,17 @@ class HealthCheckFailed(DagyQueueError):
     """A dispatcher did not start: its settings, Redis or AWS are not as it needs them (every problem is listed)."""
 
 
+class FlowerRefused(DagyQueueError):
+    """Flower was not started: it would not be safe, or it cannot be as it was asked for."""
+
+
 class LocalStackError(DagyQueueError):
     """The embedded stack could not start or stay up."""
 
 
 def _shorten(value: Any, limit: int = 120) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        text = f"a {type(value).__name__} too large to show"
     return text if len(text) <= limit else f"{text[: limit - 3]}..."

@@ -65,7 +65,7 @@ def _variables(section: str, key: str = "") -> str:
 
 
 def _default(value: Any) -> str:
-    return "" if value in ("", (), {}, None) else f"`{value}`"
+    return "" if str(value) in ("", "()", "{}", "None") else f"`{value}`"
 
 
 if __name__ == "__main__":

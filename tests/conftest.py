@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from collections.abc import Iterator
 from functools import cache
 
 import pytest
+import structlog
 from botocore import session
 
 from dagy_queue.ledger import RedisConnection
 from dagy_queue.local.redis_server import RedisServer
 from dagy_queue.settings import RedisSettings
 
+# structlog's own default draws tracebacks with the values of all variables, which takes seconds each.
+*_before, _renderer = structlog.get_config()["processors"]
+structlog.configure([*_before, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
+
 for name in [n for n in os.environ if n.startswith(("DAGY_", "AWS_"))]:
     del os.environ[name]
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, and with them all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

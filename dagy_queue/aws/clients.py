@@ -11,13 +11,18 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
 from dagy_queue.aws.errors import mapped
+from dagy_queue.aws.sessions import new_session
 from dagy_queue.errors import AwsRefused
 from dagy_queue.settings import AwsSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_ecs import ECSClient
+    from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
+
+LONG_POLL_TIMEOUT = 25.0
+"""Seconds: SQS answers an empty long poll after 20 at most (SQS API reference, ReceiveMessage, WaitTimeSeconds)."""
 
 
 class AwsClients:
@@ -40,37 +45,45 @@ class AwsClients:
     @cached_property
     def ecs(self) -> ECSClient:
         """For RunTask and StopTask: one attempt; the pump decides what happens next."""
-        return cast("ECSClient", self._client("ecs", attempts=1))
+        return cast("ECSClient", self.client("ecs", attempts=1))
 
     @cached_property
     def ecs_control(self) -> ECSClient:
         """For task definitions and descriptions: apart from RunTask's, so that neither slows the other."""
-        return cast("ECSClient", self._client("ecs", attempts=5))
+        return cast("ECSClient", self.client("ecs", attempts=5))
 
     @cached_property
     def s3(self) -> S3Client:
         """For artifacts and results."""
-        return cast("S3Client", self._client("s3", attempts=5))
+        return cast("S3Client", self.client("s3", attempts=5))
 
     @cached_property
     def sqs(self) -> SQSClient:
-        """For the bridge. The read timeout leaves room for a 20 s long poll."""
-        return cast("SQSClient", self._client("sqs", attempts=2))
+        """For the bridge. The read timeout leaves room for a 20 s long poll, whatever the settings say."""
+        patience = max(self._settings.read_timeout, LONG_POLL_TIMEOUT)
+        return cast("SQSClient", self.client("sqs", attempts=2, read_timeout=patience))
 
-    def _client(self, service: str, attempts: int) -> Any:
-        import boto3
+    @cached_property
+    def logs(self) -> CloudWatchLogsClient:
+        """For reading containers' logs: one attempt; its callers wait when they are throttled."""
+        return cast("CloudWatchLogsClient", self.client("logs", attempts=1))
+
+    def client(self, service: str, attempts: int, *, read_timeout: float | None = None) -> Any:
+        """Make a client of another service; ``read_timeout`` is the settings' unless given, in seconds.
+
+        Raises AwsRefused if none can be made.
+        """
         from botocore.config import Config
 
         config = Config(
             retries={"mode": "standard", "total_max_attempts": attempts},
             connect_timeout=self._settings.connect_timeout,
-            read_timeout=self._settings.read_timeout,
+            read_timeout=read_timeout or self._settings.read_timeout,
             max_pool_connections=self._max_connections,
         )
-        # A session of our own: boto3's default session is not safe to build clients from in several threads.
         with mapped(f"{service}:client"):
             try:
-                session = boto3.session.Session(region_name=self._settings.region)
+                session = new_session(region_name=self._settings.region)
                 return session.client(service, config=config)  # type: ignore[call-overload]
             except ValueError as exc:
                 raise AwsRefused(f"{service}: no client can be made: {exc}; check AWS_ENDPOINT_URL") from exc

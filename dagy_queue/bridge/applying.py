@@ -1,21 +1,23 @@
 """Applies events to the ledger, waiting for a Redis that is away. The consumer hands it what it could read.
 
-An event that Redis alone refuses (a script fails on it) does not hold up the others that came with it.
+An event on which the ledger fails does not hold up the others that came with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from redis.exceptions import ResponseError
+import structlog
 
 from dagy_queue.bridge.hand import Hand
 from dagy_queue.bridge.shared import Shared
 from dagy_queue.bridge.troubles import Backoff, Call
 from dagy_queue.bridge.verdicts import Refused
-from dagy_queue.errors import RedisUnavailable
+from dagy_queue.errors import LedgerError, RedisUnavailable
 from dagy_queue.ledger import RunLedger
 from dagy_queue.ledger.runs import Applied, Observation
+
+log = structlog.get_logger(__name__)
 
 _LONGEST_WAIT = 5.0
 """Seconds: the longest that events wait in hand once Redis is back."""
@@ -47,22 +49,12 @@ class Applier:
     def _answers(self, observations: Sequence[Observation]) -> list[Applied | Refused]:
         try:
             return list(self._runs.apply(observations))
-        except RedisUnavailable as exc:
-            if not _is_fault_of_an_event(exc):
-                raise
-        return [self._answer(observation) for observation in observations]
+        except LedgerError:
+            return [self._answer(observation) for observation in observations]
 
     def _answer(self, observation: Observation) -> Applied | Refused:
         try:
             return self._runs.apply([observation])[0]
-        except RedisUnavailable as exc:
-            if not _is_fault_of_an_event(exc):
-                raise
+        except LedgerError as exc:
+            log.exception("event_fails_in_ledger", run_id=observation.attempt_id.run_id)
             return Refused(str(exc))
-
-
-def _is_fault_of_an_event(error: RedisUnavailable) -> bool:
-    """Tell whether a script failed on what it was given, rather than on the state of Redis (OOM, READONLY, LOADING)."""
-    cause = error.__cause__
-    text = str(cause)
-    return isinstance(cause, ResponseError) and ("user_script" in text or "WRONGTYPE" in text)

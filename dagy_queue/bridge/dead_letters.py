@@ -1,6 +1,6 @@
 """The dead-letter queue: finding it, what a message there says of itself, and working through it.
 
-The quarantine sends to it with the attributes named here; ``operate/dlq.py`` lists, redrives and purges it.
+The quarantine sends to it with the attributes named here; ``operate/commands/dlq.py`` lists, redrives and purges it.
 """
 
 from __future__ import annotations
@@ -130,14 +130,18 @@ class DeadLetters:
             return next((dead_letter(message) for message in walk if message_id in _ids(message)), None)
 
     def redrive(self, target: EventQueue, wanted: Collection[str] | None) -> list[DeadLetter]:
-        """Send messages back to the event queue (all of them if None are named), each before it is deleted here."""
+        """Send messages back to the event queue (all of them if None are named), each before it is deleted here.
+
+        One that comes here again meanwhile stays.
+        """
         moved: list[DeadLetter] = []
+        sent: set[str] = set()
         missing = None if wanted is None else set(wanted)
         with closing(self._walk()) as walk:
             for message in walk:
-                if missing is not None and not missing & _ids(message):
+                if sent & _ids(message) or (missing is not None and not missing & _ids(message)):
                     continue
-                target.send(message.body)
+                sent.add(target.send(message.body))
                 if not self._queue.delete([message]):
                     self._gone.add(message.message_id)
                 moved.append(dead_letter(message))
@@ -154,10 +158,11 @@ class DeadLetters:
             while len(held) < self._limit:
                 messages = self._queue.receive(with_attributes=True)
                 fresh = [message for message in messages if message.message_id not in held]
+                fresh = fresh[: self._limit - len(held)]
                 held |= {message.message_id: message for message in messages}
                 if not fresh:
                     return
-                yield from fresh[: self._limit]
+                yield from fresh
         finally:
             self._queue.hide([message for key, message in held.items() if key not in self._gone], 0)
 

@@ -5,11 +5,12 @@ Consumers, the heartbeat and the dead-letter commands work on queues through it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dagy_queue.aws.errors import mapped
+from dagy_queue.bridge.parts import in_parts
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -55,16 +56,17 @@ class EventQueue:
             )
         return [_received(message) for message in answer.get("Messages", [])]
 
-    def send(self, body: str, attributes: Mapping[str, str] | None = None) -> None:
-        """Send a message; attributes are texts."""
+    def send(self, body: str, attributes: Mapping[str, str] | None = None) -> str:
+        """Send a message, and return its id; attributes are texts."""
         values: Any = {k: {"DataType": "String", "StringValue": v} for k, v in (attributes or {}).items()}
         with mapped("sqs:SendMessage"):
-            self._sqs.send_message(QueueUrl=self.url, MessageBody=body, MessageAttributes=values)
+            answer = self._sqs.send_message(QueueUrl=self.url, MessageBody=body, MessageAttributes=values)
+        return answer["MessageId"]
 
     def delete(self, messages: Sequence[Received]) -> list[Received]:
         """Delete messages; return those that SQS did not delete."""
         left: list[Received] = []
-        for batch in _batches(messages):
+        for batch in in_parts(messages, BATCH):
             with mapped("sqs:DeleteMessageBatch"):
                 answer = self._sqs.delete_message_batch(
                     QueueUrl=self.url,
@@ -76,7 +78,7 @@ class EventQueue:
     def hide(self, messages: Sequence[Received], seconds: int) -> list[Received]:
         """Hide messages for so long from now on, 0 gives them back; return those for which that failed."""
         left: list[Received] = []
-        for batch in _batches(messages):
+        for batch in in_parts(messages, BATCH):
             with mapped("sqs:ChangeMessageVisibilityBatch"):
                 answer = self._sqs.change_message_visibility_batch(
                     QueueUrl=self.url,
@@ -92,11 +94,6 @@ class EventQueue:
         """Delete every message."""
         with mapped("sqs:PurgeQueue"):
             self._sqs.purge_queue(QueueUrl=self.url)
-
-
-def _batches(messages: Sequence[Received]) -> Iterator[Sequence[Received]]:
-    for first in range(0, len(messages), BATCH):
-        yield messages[first : first + BATCH]
 
 
 def _received(message: MessageTypeDef) -> Received:

@@ -6,15 +6,15 @@ The reconciler calls it. Only silent tasks are described, a hundred at a time: a
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import structlog
 
 from dagy_queue.aws.clients import AwsClients
 from dagy_queue.aws.errors import mapped
 from dagy_queue.bridge.events import observation_of
+from dagy_queue.bridge.parts import in_parts
 from dagy_queue.errors import AwsError, AwsRefused
 from dagy_queue.launching.calls import place_of_task
 from dagy_queue.ledger import Phase, RunLedger
@@ -23,8 +23,6 @@ from dagy_queue.ledger.sweeps import QuietTask, SweepLedger
 from dagy_queue.outcomes.lost import lost
 
 log = structlog.get_logger(__name__)
-
-T = TypeVar("T")
 
 AT_ONCE = 100
 """Tasks in one call of DescribeTasks (ECS API reference)."""
@@ -51,7 +49,7 @@ class Looker:
         refused: AwsError | None = None
         for (region, cluster), there in _by_cluster(tasks).items():
             try:
-                for part in in_hundreds(there):
+                for part in in_parts(there, AT_ONCE):
                     self._look_at(region, cluster, part)
             except AwsError as exc:  # the other places may answer
                 refused = exc
@@ -114,10 +112,3 @@ def _by_cluster(tasks: Sequence[QuietTask]) -> Mapping[tuple[str, str], list[Qui
     for task in tasks:
         places[place_of_task(task.task_arn)].append(task)
     return places
-
-
-def in_hundreds(items: Iterable[T]) -> Iterator[list[T]]:
-    """Yield items as many at a time as DescribeTasks takes."""
-    remaining = iter(items)
-    while part := list(islice(remaining, AT_ONCE)):
-        yield part

@@ -14,7 +14,8 @@ import structlog
 
 from dagy_queue.aws.clients import AwsClients
 from dagy_queue.aws.errors import mapped
-from dagy_queue.bridge.looking import AT_ONCE, describe, in_hundreds, observations
+from dagy_queue.bridge.looking import AT_ONCE, describe, observations
+from dagy_queue.bridge.parts import in_parts
 from dagy_queue.errors import AwsRefused
 from dagy_queue.ids import STARTED_BY_PREFIX
 from dagy_queue.ledger import RunLedger
@@ -65,7 +66,7 @@ class OrphanSearch:
 
     def _sweep_one(self, region: str, cluster: str, known: set[str]) -> Iterator[str]:
         running = self._running({"cluster": cluster, "desiredStatus": "RUNNING"}, region)
-        for arns in in_hundreds(arn for arn in running if arn not in known):
+        for arns in in_parts((arn for arn in running if arn not in known), AT_ONCE):
             tasks, _ = describe(self._aws, region, cluster, arns)
             ours = [task for task in tasks if str(task.get("startedBy", "")).startswith(STARTED_BY_PREFIX)]
             observed = list(observations(ours, self._container_name))

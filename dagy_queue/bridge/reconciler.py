@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 
 import structlog
 
 from dagy_queue.aws.clients import AwsClients
 from dagy_queue.bridge.looking import AT_ONCE, Looker
 from dagy_queue.bridge.orphans import OrphanSearch
-from dagy_queue.errors import AwsError, AwsRefused, RedisUnavailable
+from dagy_queue.errors import AwsError, AwsRefused, LedgerError, RedisUnavailable
 from dagy_queue.ledger import RedisConnection, RunLedger, RunStatus
-from dagy_queue.ledger.leadership import Leadership
+from dagy_queue.ledger.leadership import RECONCILER, Leadership
 from dagy_queue.ledger.sweeps import SweepLedger
 from dagy_queue.records.runs import find_run
 from dagy_queue.settings import Settings
@@ -34,7 +35,7 @@ class Reconciler:
     def __init__(self, settings: Settings, aws: AwsClients, connection: RedisConnection) -> None:
         self._settings = settings.reconciler
         self._start_timeout = settings.dispatch.start_timeout
-        self._leadership = Leadership(connection, "reconciler", LEASE_SECONDS)
+        self._leadership = Leadership(connection, RECONCILER, LEASE_SECONDS)
         self._sweeps = SweepLedger(connection)
         runs, container = RunLedger(connection), settings.ecs.container_name
         self._looker = Looker(
@@ -57,7 +58,7 @@ class Reconciler:
             try:
                 if self._leadership.leads():
                     self.turn(stopping)
-            except (AwsError, RedisUnavailable) as exc:
+            except RedisUnavailable as exc:
                 log.warning("reconciling_failed", error=str(exc), again_in=self._settings.interval)
             except Exception:
                 log.exception("reconciler_crashed")
@@ -67,18 +68,23 @@ class Reconciler:
             log.info("lead_not_resigned", error=str(exc))
 
     def turn(self, stopping: threading.Event | None = None) -> None:
-        """Look once at everything that is due. Raises an AwsError, RedisUnavailable."""
-        self._send_lost_messages()
-        self._orphans.look_for_unanswered(self._settings.search_after, self._settings.missing_grace)
-        self._look_at_quiet_tasks(stopping)
-        if time.monotonic() >= self._next_sweep:
-            self._next_sweep = time.monotonic() + self._settings.sweep_interval
-            self._sweep()
+        """Look once at everything that is due, also where one look fails. Raises RedisUnavailable."""
+        quiet = partial(self._look_at_quiet_tasks, stopping)
+        for look in (self._send_lost_messages, self._look_for_unanswered, quiet, self._sweep_if_due):
+            try:
+                look()
+            except AwsError as exc:
+                log.warning("reconciling_failed", error=str(exc), again_in=self._settings.interval)
+            except LedgerError:
+                log.exception("reconciling_failed", again_in=self._settings.interval)
 
     def _send_lost_messages(self) -> None:
         settings = self._settings
         for sent in self._sweeps.lost_messages(settings.message_patience, settings.longest_pass, _MESSAGES_AT_ONCE):
             log.warning("message_sent_again", kind=sent.kind, id=sent.id)
+
+    def _look_for_unanswered(self) -> None:
+        self._orphans.look_for_unanswered(self._settings.search_after, self._settings.missing_grace)
 
     def _look_at_quiet_tasks(self, stopping: threading.Event | None) -> None:
         more = True
@@ -86,7 +92,10 @@ class Reconciler:
             tasks, more = self._sweeps.quiet_tasks(self._settings.silence, AT_ONCE)
             self._looker.look(tasks, self._start_timeout)
 
-    def _sweep(self) -> None:
+    def _sweep_if_due(self) -> None:
+        if time.monotonic() < self._next_sweep:
+            return
+        self._next_sweep = time.monotonic() + self._settings.sweep_interval
         clusters = sorted({*self._sweeps.clusters(), self._own_cluster})
         for wrong in self._sweeps.recount(clusters):
             log.warning(

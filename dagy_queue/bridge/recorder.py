@@ -9,17 +9,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
 from dagy_queue.bridge.snapshots import record_of
+from dagy_queue.bridge.turned_off import keeping_off
 from dagy_queue.errors import AwsError, AwsRefused, RedisUnavailable
-from dagy_queue.ids import new_id
 from dagy_queue.ledger import RedisConnection
-from dagy_queue.ledger.history import Changes, HistoryLedger
+from dagy_queue.ledger.history import Changes, HistoryLedger, Snapshot
 from dagy_queue.records.models import bind_models
 from dagy_queue.records.runs import RunRecord, put_run, write_runs
-from dagy_queue.settings import RecordsSettings, Settings
+from dagy_queue.settings import EcsSettings, RecordsSettings, Settings
 
 log = structlog.get_logger(__name__)
 
@@ -36,17 +37,20 @@ def recording(settings: Settings, connection: RedisConnection) -> Callable[[thre
     """Return the loop that records until it is told to stop; where records are off, it forgets the history instead."""
     bind_models(settings)
     history = HistoryLedger(connection)
-    return Recorder(history, settings.records).run if settings.records.enabled else _forgetting(history)
+    if not settings.records.enabled:
+        return keeping_off(history.drop)
+    return Recorder(history, settings.records, settings.ecs).run
 
 
 class Recorder:
     """A loop over read, write, drop."""
 
-    def __init__(self, history: HistoryLedger, settings: RecordsSettings) -> None:
+    def __init__(self, history: HistoryLedger, settings: RecordsSettings, ecs: EcsSettings | None = None) -> None:
+        """``ecs`` says where the logs of containers are; without it no record does."""
         self._history = history
         self._settings = settings
-        self._owner = new_id()
-        self._renew_at = 0.0
+        self._ecs = ecs
+        self._leadership = history.leadership(LEASE_SECONDS)
         self._failing: str = ""
 
     def run(self, stopping: threading.Event) -> None:
@@ -59,7 +63,7 @@ class Recorder:
                 backoff = _FIRST_BACKOFF
             except Exception as exc:  # noqa: BLE001 - whatever it is, the thread goes on
                 self._failed(exc)
-                stopping.wait(backoff)
+                self._wait(backoff, stopping)
                 backoff = min(_LONGEST_BACKOFF, backoff * 2)
         self._resign()
 
@@ -68,39 +72,44 @@ class Recorder:
         changes = self._history.read(BATCH)
         if changes.entries:
             self._record(changes)
-            if not self._history.done(self._owner, changes):
-                self._renew_at = 0.0
+            if not self._history.done(self._leadership.owner, changes):
+                self._leadership.doubt()
         return changes.entries
 
     def _step(self, stopping: threading.Event) -> None:
-        if not self._leads():
+        if not self._leadership.leads():
             stopping.wait(LEASE_SECONDS / 3)
         elif self._history.wait(_IDLE_WAIT):
             stopping.wait(self._settings.linger)
-            while self._leads() and self.turn() == BATCH and not stopping.is_set():
+            while self._leadership.leads() and self.turn() == BATCH and not stopping.is_set():
                 pass
 
-    def _leads(self) -> bool:
-        """Tell whether this recorder is the one, renewing its lease when a third of it has passed."""
-        now = time.monotonic()
-        if now < self._renew_at:
-            return True
-        if not self._history.claim(self._owner, LEASE_SECONDS):
-            return False
-        self._renew_at = now + LEASE_SECONDS / 3
-        return True
+    def _wait(self, seconds: float, stopping: threading.Event) -> None:
+        """Wait after a failure, and keep the lead meanwhile: what waits to be recorded is this recorder's."""
+        over = time.monotonic() + seconds
+        while (left := over - time.monotonic()) > 0 and not stopping.wait(min(left, LEASE_SECONDS / 3)):
+            with suppress(RedisUnavailable):
+                self._leadership.leads()
 
     def _record(self, changes: Changes) -> None:
         snapshots = self._history.snapshots(changes.run_ids)
         if missing := len(changes.run_ids) - len(snapshots):
             log.warning("runs_not_recorded", runs=missing, reason="they left the ledger before they were recorded")
-        records = [record_of(snapshot) for snapshot in snapshots]
+        records = [record for snapshot in snapshots if (record := self._record_of(snapshot)) is not None]
         try:
             write_runs(records)
         except Exception as exc:
             if not _is_fault_of_an_item(exc):
                 raise
             self._write_each(records)
+
+    def _record_of(self, snapshot: Snapshot) -> RunRecord | None:
+        """Return the record of a run; None where making it fails: a defect of ours, which holds up no other run."""
+        try:
+            return record_of(snapshot, self._ecs)
+        except Exception:
+            log.exception("run_not_recorded", run_id=snapshot.entry.run_id)
+            return None
 
     def _write_each(self, records: list[RunRecord]) -> None:
         """Write records one by one, so that one that DynamoDB cannot take does not hold up the others."""
@@ -131,22 +140,9 @@ class Recorder:
 
     def _resign(self) -> None:
         try:
-            self._history.release(self._owner)
+            self._leadership.resign()
         except RedisUnavailable as exc:
-            log.info("lease_not_released", error=str(exc))
-
-
-def _forgetting(history: HistoryLedger) -> Callable[[threading.Event], None]:
-    def forget(stopping: threading.Event) -> None:
-        while not stopping.is_set():
-            try:
-                history.drop()
-            except RedisUnavailable:
-                stopping.wait(_FIRST_BACKOFF)
-            else:
-                return
-
-    return forget
+            log.info("lead_not_resigned", error=str(exc))
 
 
 def _is_fault_of_an_item(error: Exception) -> bool:

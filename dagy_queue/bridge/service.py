@@ -21,9 +21,12 @@ from dagy_queue.bridge.dead_letters import find_dead_letters, find_queue_url
 from dagy_queue.bridge.event_queue import EventQueue
 from dagy_queue.bridge.hand import Hand, keep_hidden
 from dagy_queue.bridge.health import HealthCheck, HealthServer
+from dagy_queue.bridge.ledger_metrics import LedgerMetrics
+from dagy_queue.bridge.monitor import monitoring
 from dagy_queue.bridge.quarantine import Quarantine, recorded_in
 from dagy_queue.bridge.reconciler import Reconciler
 from dagy_queue.bridge.recorder import recording
+from dagy_queue.bridge.run_metrics import RunMetrics
 from dagy_queue.bridge.shared import Shared
 from dagy_queue.bridge.verdicts import Rules
 from dagy_queue.ledger import RedisConnection, RunLedger
@@ -34,6 +37,8 @@ log = structlog.get_logger(__name__)
 
 _RECORDER_STOPS = 5.0
 """Seconds to wait for a write to DynamoDB that is under way; the next bridge does it again."""
+_MONITOR_STOPS = 3.0
+"""Seconds to wait for its blocking read; what was not announced, another bridge announces."""
 _RECONCILER_STOPS = 2.0
 """Seconds to wait for a call that is under way; another bridge looks again."""
 _POLLS_END = 1.0
@@ -86,6 +91,8 @@ class Bridge:
         asked = self._shared.stop.asked
         record = recording(self._settings, self._runs.connection)
         services = [*self._health(), Loop("recorder", record, asked, stops_within=_RECORDER_STOPS)]
+        monitor = monitoring(self._settings, self._runs.connection, RunMetrics(self._shared.metrics.registry))
+        services.append(Loop("monitor", monitor, asked, stops_within=_MONITOR_STOPS))
         if self._settings.reconciler.enabled:
             reconciler = Reconciler(self._settings, self._aws, self._runs.connection)
             services.append(Loop("reconciler", reconciler.run, asked, stops_within=_RECONCILER_STOPS))
@@ -95,6 +102,7 @@ class Bridge:
         bridge = self._settings.bridge
         if bridge.health_port is None:
             return []
+        self._shared.metrics.registry.register(LedgerMetrics(self._settings, self._runs.connection))
         check = HealthCheck(self._consumers, self._shared, self._settings.redis, bridge.wait_seconds)
         return [HealthServer(bridge.health_host, bridge.health_port, check, self._shared.metrics)]
 

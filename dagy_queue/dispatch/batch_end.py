@@ -1,7 +1,9 @@
 """The end of a batch: its callback with the results in order, or its failure, as a chord of Celery's would have it.
 
-The last shard's ``finish`` sends a ``dagy.end_batch`` message in the same step, so that the end is as durable as the
-batch. ``dispatch/tasks.py`` calls :func:`end_batch` and :func:`cancel_batch`; both may be called again.
+The last shard's ``finish``, or the end of an expansion without shards, sends a ``dagy.end_batch`` message in the same
+step, so that the end is as durable as the batch. All messages of the callback, or of its error callbacks, are rendered
+first and sent in the step that marks the end. ``dispatch/batch_tasks.py`` calls :func:`end_batch` and
+:func:`cancel_batch`; both may be called again.
 """
 
 from __future__ import annotations
@@ -11,17 +13,20 @@ from itertools import islice
 from typing import Any
 
 import structlog
-from celery import chain, states
-from celery.canvas import Signature, group, maybe_signature
+from celery import states
+from celery.canvas import Signature, chord, group, maybe_signature
 from celery.exceptions import ChordError
+from celery.utils.functional import maybe_list
 from kombu.utils.json import loads
 
 from dagy_queue.dispatch.services import Services
+from dagy_queue.errors import RedisUnavailable
 from dagy_queue.ids import shard_id
 from dagy_queue.ledger import BatchRecord, Phase
+from dagy_queue.messaging.publication import following_of
 from dagy_queue.messaging.shard_results import ShardMeta, ShardResults, shard_metas
 from dagy_queue.messaging.states import revoked_results
-from dagy_queue.outcomes import Kind, Outcome
+from dagy_queue.outcomes.final_words import revoked
 
 log = structlog.get_logger(__name__)
 
@@ -55,24 +60,31 @@ def end_batch(services: Services, batch_id: str) -> dict[str, Any]:
 def give_up(services: Services, batch_id: str, error: Exception) -> None:
     """Fail a batch whose end failed too often, so that nobody waits for it any more."""
     batch = services.batches.get(batch_id)
-    if not batch.is_ended:
-        why = f"the shards have ended, but the callback could not be sent: {error!r}"
-        _fail(services, batch, ChordError(why), None)
+    if batch.is_ended:
+        return
+    why = ChordError(f"the shards have ended, but the callback could not be sent: {error!r}")
+    try:
+        _fail(services, batch, why, _callback(services, batch))
+    except RedisUnavailable:
+        raise
+    except Exception as exc:  # noqa: BLE001 - its error callbacks cannot be sent either
+        log.warning("error_callbacks_not_sent", batch_id=batch_id, error=repr(exc))
+        _fail(services, batch, why, None)
 
 
 def cancel_batch(services: Services, batch_id: str) -> int:
     """Cancel every shard that has not ended; return how many there were. Raises NotAllEntered to be called again."""
     batch = services.batches.get(batch_id)
     services.batches.begin_work(batch_id)
-    outcome = Outcome(kind=Kind.CANCELLED, summary=batch.cancel_reason).to_dict()
+    completion = {"outcome": revoked(batch.cancel_reason)}
     ids = iter([shard_id(batch_id, shard) for shard in range(batch.expanded)])
     cancelled = 0
     same_redis = not services.settings.redis.result_url
     result = revoked_results(services.app.backend, batch.cancel_reason, same_redis=same_redis)
     while part := list(islice(ids, _CANCELLED_AT_ONCE)):
-        others = services.runs.drop_shards(part, batch.cancel_reason, {"outcome": outcome}, result)
+        others = services.runs.drop_shards(part, batch.cancel_reason, completion, result)
         cancelled += len(part) - len(others)
-        cancelled += services.runs.cancel_all(others, batch.cancel_reason, {"outcome": outcome})
+        cancelled += services.runs.cancel_all(others, batch.cancel_reason, completion)
     log.info("batch_cancelled", batch_id=batch_id, shards=cancelled, reason=batch.cancel_reason)
     if not batch.is_entered:
         raise NotAllEntered(batch_id)
@@ -94,27 +106,35 @@ def _succeed(services: Services, batch: BatchRecord, callback: Signature | None)
         backend = services.app.backend
         backend.store_result(batch.callback_id, ShardResults(batch.batch_id, batch.total), states.SUCCESS)
         services.batches.end(batch.batch_id)
-        return
-    results = _results(services, batch)
-    options: dict[str, Any] = {"task_id": batch.callback_id, "parent_id": batch.batch_id, "root_id": batch.root_id}
-    if isinstance(callback, chain | group) or callback.task.startswith("celery."):
-        callback.apply_async((results,), **options)  # several messages, perhaps
-        services.batches.end(batch.batch_id)
     else:
-        services.batches.end(batch.batch_id, services.renderer.signature(callback, args=(results,), **options))
+        args = (_results(services, batch),)
+        _send(
+            services, batch, callback, args, task_id=batch.callback_id, parent_id=batch.batch_id, root_id=batch.root_id
+        )
 
 
 def _fail(services: Services, batch: BatchRecord, error: ChordError, callback: Signature | None) -> None:
-    backend = services.app.backend
-    if callback is None:
-        backend.store_result(batch.callback_id, error, states.FAILURE)
+    services.app.backend.store_result(batch.callback_id, error, states.FAILURE)
+    if errbacks := _errbacks(callback):
+        args = (batch.callback_id,)
+        _send(services, batch, group(errbacks), args, parent_id=batch.callback_id, root_id=batch.callback_id)
     else:
-        callback.options.setdefault("task_id", batch.callback_id)
-        try:
-            raise error  # Celery takes the error from the stack
-        except ChordError:
-            backend.chord_error_from_stack(callback, error)
-    services.batches.end(batch.batch_id)
+        services.batches.end(batch.batch_id)
+
+
+def _send(services: Services, batch: BatchRecord, signature: Signature, args: tuple[Any, ...], **options: Any) -> None:
+    """Send what ends the batch, and mark its end, in one step."""
+    messages = services.renderer.messages(signature, args, **options)
+    services.batches.end(batch.batch_id, following_of(messages, services.renderer))
+
+
+def _errbacks(callback: Signature | None) -> list[Signature]:
+    """Return the error callbacks of a callback that is not called: of a chord, also those of its body."""
+    found: list[Signature] = []
+    while callback is not None:
+        found += maybe_list(callback.options.get("link_error")) or []
+        callback = maybe_signature(callback.kwargs.get("body")) if isinstance(callback, chord) else None
+    return found
 
 
 def _callback(services: Services, batch: BatchRecord) -> Signature | None:

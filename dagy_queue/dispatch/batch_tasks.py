@@ -31,10 +31,7 @@ def register_batches(app: Celery, services: Services) -> None:
 
         def work() -> dict[str, Any]:
             services.batches.begin_work(batch_id)
-            done = _expand(services, self, batch_id)
-            if not done["shards"]:
-                batch_end.end_batch(services, batch_id)
-            return done
+            return _expand(services, self, batch_id)
 
         try:
             return services.patiently(work)
@@ -56,6 +53,9 @@ def register_batches(app: Celery, services: Services) -> None:
     def cancel_batch(self: Task, batch_id: str) -> int:
         """Cancel a batch's shards; see ``dispatch/batch_end.py``."""
         return _or_again(services, self, lambda: batch_end.cancel_batch(services, batch_id))
+
+    for task in (fan_out, end_batch, cancel_batch):
+        task.send_events = not services.settings.monitor.events  # the bridge tells of the batch as a whole
 
 
 def _expand(services: Services, task: Task, batch_id: str) -> dict[str, Any]:

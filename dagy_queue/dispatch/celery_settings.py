@@ -41,8 +41,8 @@ def dispatcher_settings(conf: Any) -> dict[str, Any]:
             **conf["result_backend_transport_options"],
             "additional_connection_errors": (_RESPONSE_ERROR,),
         },
-        # Links and chains are published in the second pass: with the usual three tries within a second, a Redis that
-        # restarts would make a run that succeeded a failure. About five minutes; Celery knows no "for ever" here.
+        # The body of a chord is published by the last pass of its header: with the usual three tries within a second, a
+        # Redis that restarts would make it a failure. About five minutes; Celery knows no "for ever" here.
         "task_publish_retry_policy": {
             "max_retries": 150,
             "interval_start": 0.1,

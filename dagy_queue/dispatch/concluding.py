@@ -13,22 +13,28 @@ from celery import Task
 from celery.exceptions import Ignore
 
 from dagy.contract import ContractError, ErrorReport, ExitCode, ReportStatus, RunReport
+from dagy_queue.aws.refusals import will_stay
 from dagy_queue.dispatch.endings import not_started, timed_out
 from dagy_queue.dispatch.next_attempt import changed_request, growth_limits, next_attempt
-from dagy_queue.dispatch.parking import Revoked
 from dagy_queue.dispatch.retries import is_skipped, plan_retry
 from dagy_queue.dispatch.services import Services
 from dagy_queue.dispatch.verdicts import without_another
-from dagy_queue.errors import AwsError, AwsRefused, RunFailed
+from dagy_queue.errors import AwsError, RunFailed
 from dagy_queue.launching.storage import ObjectStore, report_uri
 from dagy_queue.ledger.attempts import NextAttempt, StoppedRun
 from dagy_queue.messaging.names import RESUME_HEADER
 from dagy_queue.outcomes import Kind, Outcome, explain_worker_exit
+from dagy_queue.outcomes.final_words import skipped
+from dagy_queue.outcomes.worker_reports import in_words_of, with_error, without_success
 from dagy_queue.requests import ContainerRequest, LaunchRequest
 
-_TRACEBACK_TAIL = 4000
 _POSTPONE_SECONDS = 5.0
+"""Longer each time, up to a minute: a hundred of them are an hour and a half."""
 _MOST_POSTPONEMENTS = 100
+
+
+class Revoked(Exception):
+    """The run ends as revoked, for the reason given."""
 
 
 class RetryRun(Exception):
@@ -46,7 +52,7 @@ def conclude(services: Services, task: Task, attempt: int) -> Any:
 
     Raises RunFailed, Revoked, RetryRun, or Ignore where there is nothing (more) to conclude.
     """
-    stopped = services.runs.claim(task.request.id, task.request.get(RESUME_HEADER))
+    stopped = services.claims.take(task.request, task.request.get(RESUME_HEADER))
     if stopped is None or stopped.attempt_id.attempt != attempt:
         raise Ignore
     asked = services.requests.read(stopped.attempt_id.run_id, stopped.request, stopped.batch_id, stopped.shard)
@@ -57,11 +63,12 @@ def conclude(services: Services, task: Task, attempt: int) -> Any:
     if stopped.cancel_reason or (outcome.kind is Kind.CANCELLED and not stopped.is_late):
         raise Revoked(stopped.cancel_reason or outcome.summary)
     if stopped.is_late and not stopped.never_started:
-        raise _failure(timed_out(outcome, request.timeout), None)
+        raise _last_failure(services, stopped, request, timed_out(outcome, request.timeout), None)
     if stopped.never_started:
         outcome = not_started(outcome)
     elif isinstance(request, LaunchRequest):
         outcome = explain_worker_exit(outcome)
+    request = _with_policy(services, stopped, request)
     if is_skipped(request, outcome):
         return _skip(task, stopped, request, outcome)
     failure = _failure(outcome, report)
@@ -69,7 +76,18 @@ def conclude(services: Services, task: Task, attempt: int) -> Any:
     if retry is not None:
         again = next_attempt(services.settings, request, stopped, retry, failure.outcome)
         raise RetryRun(failure, retry.delay, again)
-    raise _failure(without_another(request, outcome, stopped.counts), report)
+    raise _last_failure(services, stopped, request, without_another(request, outcome, stopped.counts), report)
+
+
+def _with_policy(
+    services: Services, stopped: StoppedRun, request: LaunchRequest | ContainerRequest
+) -> LaunchRequest | ContainerRequest:
+    """Return the request over its deployment's retry policy; its own counts where that cannot be read for long."""
+    try:
+        return services.policies.under(request)
+    except AwsError as exc:
+        _postpone(services, stopped, exc)
+        return request
 
 
 def _how_it_ended(
@@ -85,7 +103,9 @@ def _how_it_ended(
         kind, code = (Kind.FAILED, ExitCode.FLOW_FAILED) if report.error else (Kind.SUCCEEDED, ExitCode.OK)
         outcome = replace(outcome, kind=kind, exit_code=code)
     elif outcome.succeeded and (report is None or report.error is not None):
-        outcome = _without_report(outcome, report)
+        outcome = without_success(outcome, report)
+    if report is not None and report.error is not None:
+        outcome = with_error(outcome, report.error)
     return outcome, report
 
 
@@ -105,8 +125,7 @@ def _skip(
     task: Task, stopped: StoppedRun, request: LaunchRequest | ContainerRequest, outcome: Outcome
 ) -> dict[str, Any]:
     """Return the result of a run that ends as skipped, and have the ledger told why."""
-    summary = f"skipped: the container exited with {outcome.exit_code}, which skip_on_exit_code names"
-    task.request.dagy_outcome = replace(outcome, kind=Kind.SUCCEEDED, summary=summary, resolution="").to_dict()
+    task.request.dagy_outcome = skipped(outcome)
     return {"skipped": True, **_container_result(stopped, request, outcome)}
 
 
@@ -121,8 +140,6 @@ def _report(
         return None
     try:
         return ObjectStore(services.aws.s3).report(uri)
-    except AwsRefused as exc:
-        return _unreadable(stopped, str(exc))
     except AwsError as exc:
         _postpone(services, stopped, exc)
         return _unreadable(stopped, str(exc))
@@ -141,8 +158,11 @@ def _by_value(services: Services, stopped: StoppedRun, report: RunReport) -> Any
 
 
 def _postpone(services: Services, stopped: StoppedRun, error: AwsError) -> None:
-    """Come back later when S3 is merely out of reach: the run's result must not be lost for that."""
-    if isinstance(error, AwsRefused):
+    """Come back later when AWS is merely out of reach, or does not take our credentials for now.
+
+    The run's result must not be lost for that.
+    """
+    if will_stay(error):
         return
     if services.runs.postpone(stopped.attempt_id, _POSTPONE_SECONDS, _MOST_POSTPONEMENTS):
         raise Ignore from error
@@ -157,31 +177,26 @@ def _unreadable(stopped: StoppedRun, why: str) -> RunReport:
     )
 
 
-def _without_report(outcome: Outcome, report: RunReport | None) -> Outcome:
-    if report is not None and report.error is not None:
-        summary = report.error.message
-    else:
-        summary = "the container exited with 0 without writing its report"
-    return Outcome(
-        kind=Kind.FAILED,
-        summary=summary,
-        detail="a flow's process must end by returning: os._exit() and a foreign entrypoint leave no report",
-        resolution="read the run's log; for an image without Dagy, launch it as a container",
-        exit_code=outcome.exit_code,
-        task_arn=outcome.task_arn,
-        cpu=outcome.cpu,
-        memory=outcome.memory,
-    )
-
-
 def _failure(outcome: Outcome, report: RunReport | None) -> RunFailed:
-    if report is not None and report.error is not None:
-        error = report.error
-        where = f" in task {error.task!r}" if error.task else ""
-        outcome = outcome.with_detail(
-            f"{error.type}{where}: {error.message}", error.traceback[-_TRACEBACK_TAIL:] or outcome.detail
-        )
-    return RunFailed(outcome.summary, outcome.to_dict())
+    told = in_words_of(report, outcome)
+    return RunFailed(told.summary, told.to_dict())
+
+
+def _last_failure(
+    services: Services,
+    stopped: StoppedRun,
+    request: LaunchRequest | ContainerRequest,
+    outcome: Outcome,
+    report: RunReport | None,
+) -> RunFailed:
+    """Return the error that ends a run, with what helps to find out why: the end of its log, and all its tasks."""
+    attempt_id, task = stopped.attempt_id, outcome.task_arn
+    evident = replace(
+        outcome,
+        log_lines=services.failure_logs.last_lines(attempt_id.run_id, request, task),
+        task_arns={**stopped.earlier_tasks, **({str(attempt_id.attempt): task} if task else {})},
+    )
+    return _failure(evident, report)
 
 
 def _container_result(

@@ -7,28 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from dagy_queue.aws.refusals import CREDENTIALS, DENIED
 from dagy_queue.errors import AwsError, AwsRefused
 from dagy_queue.settings import EcsSettings, Settings
-
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
-_CREDENTIALS = frozenset(
-    {
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "IncompleteSignature",
-        "InvalidClientTokenId",
-        "InvalidSignatureException",
-        "NoCredentials",
-        "PartialCredentialsError",
-        "ProfileNotFound",
-        "SSOTokenLoadError",
-        "SignatureDoesNotMatch",
-        "TokenRetrievalError",
-        "UnauthorizedSSOTokenError",
-        "UnrecognizedClientException",
-    }
-)
-"""Answers of AWS, and errors of botocore, that mean wrong credentials and don't pass by themselves."""
 
 
 class Level(StrEnum):
@@ -56,13 +37,13 @@ class Finding:
 
 def aws_finding(cluster: str, error: AwsError) -> Finding:
     """Return what it means that DescribeClusters gave an error."""
-    if error.code in _CREDENTIALS:
+    if error.code in CREDENTIALS:
         return Finding(
             Level.ERROR,
             f"AWS does not take our credentials ({error.__cause__ or error})",
             "give the dispatcher a role, or set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
         )
-    if error.code in _DENIED:
+    if error.code in DENIED:
         return Finding(
             Level.WARNING,
             f"whether cluster {cluster} exists is not known: {error}",

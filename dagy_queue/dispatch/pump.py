@@ -14,6 +14,7 @@ import structlog
 from dagy_queue.dispatch.endings import timed_out
 from dagy_queue.dispatch.launcher import Launcher
 from dagy_queue.dispatch.limits import limits_of
+from dagy_queue.dispatch.metrics import DispatchMetrics
 from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import RedisUnavailable
 from dagy_queue.ids import AttemptId
@@ -31,12 +32,14 @@ _TOO_LATE = {"outcome": timed_out().to_dict()}
 class Pump:
     """A loop in one thread, and the threads that launch."""
 
-    def __init__(self, services: Services, launcher: Launcher) -> None:
+    def __init__(self, services: Services, launcher: Launcher, metrics: DispatchMetrics | None = None) -> None:
         self._admission = services.admission
         self._settings = services.settings.dispatch
         self._limits = limits_of(services.settings)
         self._launcher = launcher
         self._threads = self._settings.launch_threads
+        self._metrics = metrics or DispatchMetrics()
+        self._metrics.has_threads(self._threads)
         self._free = threading.Semaphore(self._threads)
         self._stopping = threading.Event()
         self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="dagy-launch")
@@ -95,6 +98,7 @@ class Pump:
             for grant in granted.grants:
                 self._launcher.give_back(grant.attempt_id, called=False)
             return
+        self._metrics.granted(len(granted.grants))
         for grant in granted.grants:
             self._executor.submit(self._launch, grant)
         for task in granted.unwanted:
@@ -119,7 +123,8 @@ class Pump:
                 self._launcher.give_back(grant.attempt_id, called=False)
                 return
             self._in_hand.add(grant.attempt_id)
-            self._launcher.launch(grant)
+            with self._metrics.busy():
+                self._launcher.launch(grant)
         finally:
             self._in_hand.discard(grant.attempt_id)
             self._free.release()

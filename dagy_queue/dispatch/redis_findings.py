@@ -13,7 +13,7 @@ from dagy_queue.errors import RedisUnavailable
 from dagy_queue.ledger.errors import without_password
 
 OLDEST = (6, 2)
-"""The ledger's scripts use XADD NOMKSTREAM and kombu ZRANGE BYSCORE, both of Redis 6.2."""
+"""The ledger's scripts use XTRIM MINID and kombu ZRANGE BYSCORE, both of Redis 6.2."""
 _NO_EVICTION = "noeviction"
 
 
@@ -25,7 +25,9 @@ def redis_finding(url: str, error: RedisUnavailable) -> Finding:
             Level.ERROR, f"Redis at {shown} refuses us ({cause})", "correct the user and password in its URL"
         )
     return Finding(
-        Level.UNREACHABLE, f"Redis at {shown} cannot be reached ({cause})", "start it, or correct DAGY_REDIS_URL"
+        Level.UNREACHABLE,
+        f"Redis at {shown} cannot be reached ({cause})",
+        "start it (on a laptop: `dagy-queue up`, and `source .dagy/env`), or correct DAGY_REDIS_URL",
     )
 
 

@@ -13,9 +13,9 @@ import structlog
 from celery.utils.functional import maybe_list
 from celery.worker import control
 
-from dagy_queue.errors import RedisUnavailable
+from dagy_queue.errors import LedgerError, RedisUnavailable
 from dagy_queue.ledger import Cancelled, RunLedger
-from dagy_queue.messaging.cancelling import cancel_run
+from dagy_queue.messaging.cancelling import cancel_task
 
 log = structlog.get_logger(__name__)
 
@@ -36,11 +36,11 @@ def install(runs: RunLedger) -> None:
 
 
 def _cancel(runs: RunLedger, run_id: str, *, terminate: bool) -> bool:
-    """Cancel a run if it is one of ours. Without ``terminate`` a started one goes on, as Celery has it."""
+    """Cancel a run or a batch if it is one of ours. Without ``terminate`` a started one goes on, as Celery has it."""
     try:
-        found = cancel_run(runs, run_id, waiting_only=not terminate)
-    except RedisUnavailable as exc:
+        found = cancel_task(runs, run_id, terminate=terminate)
+    except (RedisUnavailable, LedgerError) as exc:
         log.warning("run_not_cancelled", run_id=run_id, error=str(exc))
         return False
-    log.info("cancel", run_id=run_id, found=found.value)
-    return found is not Cancelled.UNKNOWN
+    log.info("cancel", run_id=run_id, found=found)
+    return found != Cancelled.UNKNOWN

@@ -10,6 +10,9 @@ from typing import Any
 from celery import Celery
 
 from dagy_queue.aws.clients import AwsClients
+from dagy_queue.dispatch.claims import Claims
+from dagy_queue.dispatch.deployment_policies import DeploymentPolicies
+from dagy_queue.dispatch.failure_logs import FailureLogs
 from dagy_queue.dispatch.persistence import Patience
 from dagy_queue.ledger import AdmissionLedger, BatchLedger, RedisConnection, RunLedger
 from dagy_queue.messaging.render import Renderer
@@ -34,25 +37,31 @@ class Services:
     aws: AwsClients
     renderer: Renderer
     requests: RequestReader
+    failure_logs: FailureLogs
     patiently: Patience
     """Does something with Redis, again while it is away."""
+    claims: Claims
+    policies: DeploymentPolicies
 
     @classmethod
     def build(cls, settings: Settings, app: Celery) -> Services:
         """Connect the parts. Nothing is opened before it is used."""
         redis = RedisConnection(settings.redis)
-        batches = BatchLedger(redis)
+        batches, runs = BatchLedger(redis), RunLedger(redis)
         return cls(
             settings=settings,
             app=app,
             redis=redis,
-            runs=RunLedger(redis),
+            runs=runs,
             admission=AdmissionLedger(redis),
             batches=batches,
             aws=AwsClients(settings.aws, max_connections=settings.dispatch.launch_threads),
             renderer=Renderer(app),
             requests=RequestReader(batches),
+            failure_logs=FailureLogs(settings),
             patiently=Patience(),
+            claims=Claims(runs, settings.reconciler.longest_pass),
+            policies=DeploymentPolicies(settings.records.latest_ttl),
         )
 
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
 from celery import Celery, Task
-from celery.exceptions import Ignore, Reject, Retry
-from celery.signals import task_revoked
+from celery.exceptions import Ignore, Reject, Retry, TaskRevokedError
+from celery.signals import task_postrun, task_revoked
+from celery.states import FAILURE, REVOKED
 
-from dagy_queue.dispatch import concluding, parking
-from dagy_queue.dispatch.endings import expired_in_queue
+from dagy_queue.dispatch import concluding, following, parking
+from dagy_queue.dispatch.endings import crashed
 from dagy_queue.dispatch.services import Services
-from dagy_queue.errors import RedisUnavailable, RequestInvalid, RunFailed
+from dagy_queue.errors import LedgerError, RedisUnavailable, RequestInvalid, RunFailed, RunNotFound
 from dagy_queue.ids import AttemptId
 from dagy_queue.ledger import RunStatus
 from dagy_queue.messaging.names import ATTEMPT_HEADER, LAUNCH_TASK, RESUME_HEADER
-from dagy_queue.outcomes import Kind, Outcome
+from dagy_queue.messaging.states import parked_state
+from dagy_queue.outcomes.final_words import failed_with, revoked
 from dagy_queue.requests.templating import rendered
 
 log = structlog.get_logger(__name__)
@@ -29,6 +32,7 @@ class LaunchTask(Task):
     """Base of ``dagy.launch``: what Celery calls around the two passes."""
 
     abstract = True
+    Request = "dagy_queue.dispatch.pass_request:PassRequest"
     throws = (RunFailed, RequestInvalid)
     """Expected ends of a run: logged in a line, without a traceback of ours."""
     services: Services
@@ -51,17 +55,48 @@ class LaunchTask(Task):
         if retry is not None:
             parking.mark_parked(self)
             attempt_id = AttemptId(task_id, self.request.get(ATTEMPT_HEADER))
-            self.services.patiently(lambda: self.services.runs.retry(attempt_id, retry.delay, retry.again))
+            try:
+                begun = self.services.patiently(lambda: self.services.runs.retry(attempt_id, retry.delay, retry.again))
+                if begun is None:
+                    self.services.patiently(lambda: _store_end_again(self, task_id))
+            except LedgerError as error:
+                log.exception("retry_fails_in_ledger", run_id=task_id)
+                self._fail(error)
+            else:
+                self.services.claims.done(self.request)
 
     def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         """Close the run in the ledger once its result is stored."""
         final = _STATUS_OF_STATE.get(status)
         if final is None:
             return
-        attempt = self.request.get(ATTEMPT_HEADER)
         skipped = getattr(self.request, "dagy_outcome", None)
-        outcome = skipped if final is RunStatus.SUCCEEDED else _outcome_of(retval)
-        self.services.patiently(lambda: self.services.runs.finish(AttemptId(task_id, attempt or 1), final, outcome))
+        self.close(final, skipped if final is RunStatus.SUCCEEDED else failed_with(retval))
+
+    def close(self, status: RunStatus, outcome: Mapping[str, Any] | None) -> None:
+        """Close the run in the ledger, and send what follows.
+
+        Where the ledger fails on it for good the run's result stands, and the log has the reason.
+        """
+        services, request = self.services, self.request
+        attempt_id = AttemptId(request.id, request.get(ATTEMPT_HEADER) or 1)
+        succeeded = status is RunStatus.SUCCEEDED
+        sent = following.after_success(request) if succeeded else following.after_failure(services, request)
+        key = _result_key(self)
+        try:
+            services.patiently(lambda: services.runs.finish(attempt_id, status, outcome, sent, key))
+        except LedgerError:
+            log.exception("run_not_closed", run_id=attempt_id.run_id, status=status.value)
+            if sent:
+                services.patiently(lambda: services.runs.send(sent))
+        else:
+            services.claims.done(request)
+
+    def _fail(self, error: Exception) -> None:
+        """End the run as failed instead of what Celery was told: its chord and error callbacks hear of it."""
+        request = self.request
+        self.backend.mark_as_failure(request.id, error, request=request, store_result=not request.ignore_result)
+        self.close(RunStatus.FAILED, failed_with(error))
 
 
 def register_launch(app: Celery, services: Services) -> None:
@@ -75,22 +110,49 @@ def register_launch(app: Celery, services: Services) -> None:
         try:
             attempt = self.request.get(ATTEMPT_HEADER)
             if attempt is not None:
-                return services.patiently(lambda: concluding.conclude(services, self, attempt))
+                return services.patiently(lambda: _conclude(services, self, attempt))
             whole = _with_upstream(_rendered(self, request), receives, upstream)
-            services.patiently(lambda: parking.park(services, self, whole))
+            services.patiently(lambda: _park(services, self, whole))
+        except RunFailed as exc:
+            raise exc.with_traceback(None) from None  # what it says is below it; our frames tell nobody anything
         except RedisUnavailable as exc:
             raise Reject(exc, requeue=True) from exc
+        except LedgerError as exc:
+            following.keep_error_callbacks(self.request)
+            _end_half_done(self, exc)
+            raise
         except concluding.RetryRun as exc:
             self.request.dagy_retry = exc
             raise Retry(str(exc), exc.error, exc.delay) from exc
-        except parking.Revoked as exc:
+        except concluding.Revoked as exc:
             _end_as_revoked(self, str(exc))
         # Raised here, not deeper: Celery formats the traceback of every Ignore, and each frame costs.
         raise Ignore
 
     launch.services = services
-    # Celery's worker drops a message whose `expires` has passed, or one that it was told to, before any task of ours.
+    launch.send_events = not services.settings.monitor.events  # they would tell of passes, the bridge tells of runs
+    # Celery's worker drops a message that it was told to, before any task of ours.
     task_revoked.connect(_dropped, sender=launch, weak=False, dispatch_uid="dagy_queue.dropped")
+    # Also of a pass that ends by an error outside of the task.
+    task_postrun.connect(_ended, sender=launch, weak=False, dispatch_uid="dagy_queue.ended")
+
+
+def _conclude(services: Services, task: LaunchTask, attempt: int) -> Any:
+    """Conclude a run. What follows its end is sent when the ledger has that."""
+    following.keep_error_callbacks(task.request)
+    value = concluding.conclude(services, task, attempt)
+    following.keep_links(services, task, value)
+    return value
+
+
+def _park(services: Services, task: LaunchTask, request: Any) -> None:
+    """Park a run; what cannot be parked is ended by one first pass, however often its message comes."""
+    try:
+        parking.park(services, task, request)
+    except RequestInvalid:
+        if services.claims.take_first(task.request):
+            following.keep_error_callbacks(task.request)
+            raise
 
 
 def _rendered(task: Task, request: Any) -> Any:
@@ -113,31 +175,76 @@ def _inline(app: Celery, upstream: tuple[Any, ...], kwargs: dict[str, Any]) -> A
     return app.send_task(LAUNCH_TASK, args=upstream, kwargs=kwargs).get(disable_sync_subtasks=False)
 
 
+def _end_half_done(task: LaunchTask, error: LedgerError) -> None:
+    """End an attempt on which a script failed, wherever that left it; the run fails with the error then."""
+    attempt_id = AttemptId(task.request.id, task.request.get(ATTEMPT_HEADER) or 1)
+    try:
+        task.services.patiently(lambda: task.services.runs.complete(attempt_id, {"outcome": crashed(error).to_dict()}))
+    except (LedgerError, RedisUnavailable):
+        log.exception("attempt_not_ended", run_id=attempt_id.run_id)
+
+
+def _store_end_again(task: LaunchTask, run_id: str) -> None:
+    """Store the end of a run again that another pass concluded while this one was frozen, and then noted a retry."""
+    try:
+        entry = task.services.runs.get(run_id)
+    except RunNotFound:
+        return
+    outcome = (entry.completion or {}).get("outcome") or {}
+    summary = str(outcome.get("summary", ""))
+    if task.request.ignore_result or entry.status not in (RunStatus.FAILED, RunStatus.CANCELLED):
+        return  # Celery's backend lets nothing overwrite a success
+    with task.services.redis.errors():
+        if entry.status is RunStatus.FAILED:
+            task.backend.store_result(run_id, RunFailed(summary, outcome), FAILURE)
+        else:
+            task.backend.store_result(run_id, TaskRevokedError(summary), REVOKED)
+
+
 def _end_as_revoked(task: LaunchTask, reason: str) -> None:
-    """End a run as Celery's worker ends a revoked task: state, chord, event, signal."""
+    """End a run as Celery's worker ends a revoked task (state, chord, event, signal), and tell who waits for it."""
     request = task.request
-    task.backend.mark_as_revoked(request.id, reason=reason, request=request, store_result=not request.ignore_result)
-    task.send_event("task-revoked", terminated=True, signum=None, expired=False)
+    _tell_revoked(task, request, reason)
+    if task.send_events:
+        task.send_event("task-revoked", terminated=True, signum=None, expired=False)
     task_revoked.send(sender=task, request=request, terminated=True, signum=None, expired=False)
-    outcome = Outcome(kind=Kind.CANCELLED, summary=reason).to_dict()
-    attempt_id = AttemptId(request.id, request.get(ATTEMPT_HEADER) or 1)
-    task.services.patiently(lambda: task.services.runs.finish(attempt_id, RunStatus.CANCELLED, outcome))
+    task.close(RunStatus.CANCELLED, revoked(reason))
 
 
-def _dropped(*, sender: LaunchTask, request: Any, expired: bool = False, terminated: bool = False, **_: Any) -> None:
+def _tell_revoked(task: LaunchTask, request: Any, reason: str) -> None:
+    """Store that a run is revoked, and tell its chord, the rest of its chain and its error callbacks.
+
+    Celery's own ``mark_as_revoked`` forgets the last two, so that a chord with a chain in it waits without end.
+    """
+    is_kept = not request.ignore_result
+    task.backend.mark_as_failure(
+        request.id, TaskRevokedError(reason), request=request, store_result=is_kept, state=REVOKED
+    )
+
+
+def _ended(*, task: LaunchTask, **_: Any) -> None:
+    """Let others conclude a run that this pass had, and did not."""
+    task.services.claims.let_go(task.request)
+
+
+def _dropped(*, sender: LaunchTask, request: Any, terminated: bool = False, **_: Any) -> None:
     """Close a run in the ledger whose message was dropped before its first pass. Our own revocations close theirs."""
     if terminated:
         return
-    outcome = expired_in_queue() if expired else Outcome(kind=Kind.CANCELLED, summary="revoked")
+    reason = REVOKED.lower()
     try:
-        sender.services.runs.finish(AttemptId(request.id, 1), RunStatus.CANCELLED, outcome.to_dict())
+        if sender.services.runs.finish(AttemptId(request.id, 1), RunStatus.CANCELLED, revoked(reason)):
+            with sender.services.redis.errors():
+                _tell_revoked(sender, request, reason)
     except RedisUnavailable as exc:
         # The reconciler sends the message again, and it is dropped again.
         log.warning("dropped_not_noted", run_id=request.id, error=str(exc))
+    except LedgerError:
+        log.exception("run_not_closed", run_id=request.id)
 
 
-def _outcome_of(error: Any) -> dict[str, Any]:
-    if isinstance(error, RunFailed) and error.outcome:
-        return error.outcome
-    resolution = "mend the request and launch again" if isinstance(error, RequestInvalid) else ""
-    return Outcome(kind=Kind.FAILED, summary=str(error), resolution=resolution).to_dict()
+def _result_key(task: LaunchTask) -> str:
+    """Return where the ledger's Redis has a run's result; '' if it is not there."""
+    if task.request.ignore_result or task.services.settings.redis.result_url:
+        return ""
+    return parked_state(task.backend, task.request.id).key

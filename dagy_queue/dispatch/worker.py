@@ -16,15 +16,17 @@ from celery.platforms import EX_FAILURE
 from celery.utils.nodenames import host_format
 
 from dagy_queue.aws.clients import AwsClients
+from dagy_queue.dispatch import listeners, revoke
 from dagy_queue.dispatch.batch_tasks import register_batches
 from dagy_queue.dispatch.celery_settings import use_dispatcher_settings
 from dagy_queue.dispatch.health import cluster_and_region, require_health
 from dagy_queue.dispatch.launcher import Launcher
+from dagy_queue.dispatch.metrics import DispatchMetrics, MetricsServer
 from dagy_queue.dispatch.pump import Pump
-from dagy_queue.dispatch.revoke import install
 from dagy_queue.dispatch.services import Services
 from dagy_queue.dispatch.stopping import Stopping
 from dagy_queue.dispatch.tasks import register_launch
+from dagy_queue.ledger.watching import WatchLedger
 from dagy_queue.messaging.app import make_app
 from dagy_queue.messaging.names import FAN_OUT_QUEUE, LAUNCH_QUEUE
 from dagy_queue.messaging.publication import enter_on_publish
@@ -39,18 +41,20 @@ def make_dispatcher_app(config: Settings) -> Celery:
     app = make_app(config)
     use_dispatcher_settings(app)
     services = Services.build(config, app)
-    launcher = Launcher(services)
+    metrics = DispatchMetrics()
+    launcher = Launcher(services, metrics)
     register_launch(app, services)
     register_batches(app, services)
     bind_models(config)
     enter_on_publish()
-    install(services.runs)
+    revoke.install(services.runs)
+    listeners.install(WatchLedger(services.redis))
 
     class PumpStep(bootsteps.StartStopStep):
         """Runs the pump for as long as the worker runs, and ends both in time."""
 
         def create(self, parent: Any) -> Any:
-            pump = Pump(services, launcher)
+            pump = Pump(services, launcher, metrics)
 
             def take_no_more() -> None:
                 services.patiently.end()
@@ -58,6 +62,7 @@ def make_dispatcher_app(config: Settings) -> Celery:
 
             def hand_back() -> None:
                 pump.hand_back()
+                services.claims.let_go_of_all()
                 hand_back_messages(parent)
 
             self.stopping = Stopping(config.dispatch.stop_seconds, take_no_more, hand_back)
@@ -65,12 +70,23 @@ def make_dispatcher_app(config: Settings) -> Celery:
 
         def start(self, parent: Any) -> Any:
             self.stopping.start()
+            services.claims.start()
             return super().start(parent)
 
         def close(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
+            services.claims.stop()
             self.stopping.begin()
 
-    app.steps["worker"].add(PumpStep)
+    class MetricsStep(bootsteps.StartStopStep):
+        """Serves the metrics for as long as the worker runs, where a port is set."""
+
+        def include_if(self, parent: Any) -> bool:  # noqa: ARG002 - Celery's signature
+            return config.dispatch.metrics_port is not None
+
+        def create(self, parent: Any) -> Any:  # noqa: ARG002 - Celery's signature
+            return MetricsServer(config.dispatch, metrics)
+
+    app.steps["worker"].update((PumpStep, MetricsStep))
     return app
 
 

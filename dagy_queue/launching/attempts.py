@@ -16,10 +16,10 @@ from dagy_queue.launching.planner import Plan, Planner
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """A task that ECS made, and its CPU units as far as anybody says."""
+    """A task that ECS made, and its plan."""
 
     task_arn: str
-    cpu: int | None
+    plan: Plan
 
 
 def launch_attempt(planner: Planner, aws: AwsClients, plan: Callable[[], Plan]) -> Launched:
@@ -30,10 +30,10 @@ def launch_attempt(planner: Planner, aws: AwsClients, plan: Callable[[], Plan]) 
     """
     planned = plan()
     try:
-        return Launched(run_task(aws, planned.region, planned.parameters), planned.cpu)
+        return Launched(run_task(aws, planned.region, planned.parameters), planned)
     except AwsRefused as exc:
         if not definition_is_gone(exc):
             raise
     planner.forget_definition(planned)
     again = plan()
-    return Launched(run_task(aws, again.region, again.parameters), again.cpu)
+    return Launched(run_task(aws, again.region, again.parameters), again)

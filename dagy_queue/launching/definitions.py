@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dagy_queue.errors import Problem, RequestInvalid
@@ -30,6 +30,10 @@ class Definition:
     essential: tuple[str, ...]
     cpu: int | None = None
     memory: int | None = None
+    secrets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By container, the names of the variables that ECS fills from secrets."""
+    stop_timeouts: Mapping[str, float] = field(default_factory=dict)
+    """By container, the seconds between SIGTERM and SIGKILL, where it says."""
 
     def worker(self, wanted: str, usual: str) -> str:
         """Return the container that does the work: the one asked for, the usual one, or the only essential one.
@@ -63,6 +67,8 @@ def definition_of(name: str, document: Mapping[str, Any]) -> Definition:
         essential=tuple(c["name"] for c in containers if c.get("essential", True)),
         cpu=units_of(str(document.get("cpu") or "")),
         memory=units_of(str(document.get("memory") or "")),
+        secrets={c["name"]: tuple(s["name"] for s in c["secrets"]) for c in containers if c.get("secrets")},
+        stop_timeouts={c["name"]: float(c["stopTimeout"]) for c in containers if c.get("stopTimeout")},
     )
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dagy_queue.launching.remembered import Remembered
-from dagy_queue.records.deployments import Deployment, DepPackage, find_packages, get_deployment
+from dagy_queue.records.deployments import Deployment, get_deployment
+from dagy_queue.records.packages import DepPackage, find_packages
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,6 +17,8 @@ class ResolvedDeployment:
     """A deployment's packages, in the order they are installed, and the request fields it gives."""
 
     package_uris: tuple[str, ...] = ()
+    package_sha256s: tuple[str, ...] = ()
+    """Of each package, "" where none is registered."""
     defaults: Mapping[str, Any]
 
 
@@ -50,4 +53,8 @@ class DeploymentResolver:
     def _read(self, org_id: str, name: str, environment: str) -> ResolvedDeployment:
         deployment = self._find(org_id, name, environment)
         packages = self._packages(org_id, deployment.package_slugs)
-        return ResolvedDeployment(package_uris=tuple(p.uri for p in packages), defaults=deployment.defaults)
+        return ResolvedDeployment(
+            package_uris=tuple(p.uri for p in packages),
+            package_sha256s=tuple(p.sha256 for p in packages),
+            defaults=deployment.defaults,
+        )

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from dagy.contract import RunSpec
 from dagy_queue.aws.clients import AwsClients
 from dagy_queue.errors import AwsRefused, Problem, RequestInvalid
 from dagy_queue.ids import AttemptId
@@ -33,8 +32,10 @@ from dagy_queue.launching.run_task import (
     overrides_too_large,
     run_task_parameters,
 )
-from dagy_queue.launching.storage import ObjectStore, report_uri, spec_uri, traces_uri
+from dagy_queue.launching.specs import CrewShard, run_spec
+from dagy_queue.launching.storage import ObjectStore, report_uri, spec_uri
 from dagy_queue.launching.task_definitions import TaskDefinitions
+from dagy_queue.records.flows import RegisteredFlow
 from dagy_queue.requests import ContainerRequest, LaunchRequest, parse_request, read_request
 from dagy_queue.requests.definitions import read_template, registrable
 from dagy_queue.requests.limits import ClusterLimits, size_with
@@ -57,23 +58,16 @@ class Plan:
     launch: Launch
     cpu: int | None
     """CPU units of the task, as far as anybody says."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CrewShard:
-    """A shard of a flow's batch that shares the container of another one."""
-
-    attempt_id: AttemptId
-    shard: int
-    correlation_id: str
-    parameters: Mapping[str, Any]
+    flow: RegisteredFlow | None = None
+    """The version of the flow that runs; None for a container."""
 
 
 class Planner:
-    """Plans launches with one process's settings."""
+    """Plans launches with one process's settings. ``is_direct`` tells workers that no queue is behind them."""
 
-    def __init__(self, settings: Settings, aws: AwsClients, cache: DefinitionCache) -> None:
+    def __init__(self, settings: Settings, aws: AwsClients, cache: DefinitionCache, *, is_direct: bool = False) -> None:
         self._settings = settings
+        self._is_direct = is_direct
         self._limits = ClusterLimits(settings.ecs.max_cpu, settings.ecs.max_memory)
         self._flows = FlowResolver(settings.records.latest_ttl)
         self._deployments = DeploymentResolver(settings.records.latest_ttl)
@@ -87,12 +81,16 @@ class Planner:
         batch_id: str = "",
         shard: int | None = None,
         crew: Sequence[CrewShard] = (),
+        flow: RegisteredFlow | None = None,
     ) -> Plan:
         """Return the call that launches an attempt, with the further shards of its batch that share its container.
 
-        Raises RequestInvalid or another DagyQueueError for what cannot be launched, an AwsError for what cannot be
-        looked up.
+        ``flow`` is what :meth:`flow_of` returned for the run's first attempt. Raises RequestInvalid or another
+        DagyQueueError for what cannot be launched, an AwsError for what cannot be looked up.
         """
+        if isinstance(request, LaunchRequest):
+            flow = flow or self.flow_of(request)
+            request = _of_flow(request, flow)
         deployment = self._deployments.resolve(request.org_id, request.deployment_name, request.environment)
         facts = {"run_id": attempt_id.run_id, "batch_id": batch_id, "shard": shard}
         request = _with_defaults(request, deployment, facts)
@@ -111,15 +109,26 @@ class Planner:
             usual_overrides=self._usual_overrides(request, facts),
             tags=self._tags(request, placement),
             package_uris=deployment.package_uris,
+            package_sha256s=deployment.package_sha256s,
             spec=None,
         )
-        if isinstance(request, LaunchRequest):
-            spec = replace(self._spec(launch, request), crew=[self._crew_spec(request.org_id, each) for each in crew])
-            launch = self._fitting(replace(launch, spec=spec))
+        if isinstance(request, LaunchRequest) and flow is not None:
+            launch = self._fitting(
+                replace(launch, spec=run_spec(self._settings, launch, request, flow, crew, is_direct=self._is_direct))
+            )
         parameters = run_task_parameters(launch)
         check_overrides_size(parameters["overrides"])
         cpu, _ = self._size(request, placement, definition)
-        return Plan(region=placement.region, parameters=parameters, launch=launch, cpu=cpu)
+        return Plan(region=placement.region, parameters=parameters, launch=launch, cpu=cpu, flow=flow)
+
+    def flow_of(self, request: LaunchRequest, begun_with: str = "") -> RegisteredFlow:
+        """Return the version of its flow that a run has; ``begun_with`` is the one that it began with earlier.
+
+        Raises FlowNotFound, or an AwsError.
+        """
+        if begun_with:
+            return self._flows.resolve_begun(request.org_id, request.flow_name, begun_with)
+        return self._flows.resolve(request.org_id, request.flow_name, request.flow_version)
 
     def forget_definition(self, plan: Plan) -> None:
         """Drop what is remembered of a plan's task definition: ECS no longer accepts it."""
@@ -177,40 +186,6 @@ class Planner:
             raise RequestInvalid([Problem("tags", "...", problem)])
         return tags
 
-    def _spec(self, launch: Launch, request: LaunchRequest) -> RunSpec:
-        storage, attempt_id = self._settings.storage, launch.attempt_id
-        flow = self._flows.resolve(request.org_id, request.flow_name, request.flow_version)
-        return RunSpec(
-            run_id=attempt_id.run_id,
-            attempt=attempt_id.attempt,
-            org_id=request.org_id,
-            flow_name=flow.name,
-            flow_version=flow.version,
-            artifact_uri=flow.artifact_uri,
-            artifact_sha256=flow.artifact_sha256,
-            correlation_id=request.correlation_id,
-            parameters=request.parameters,
-            environment=request.environment,
-            dep_package_uris=list(launch.package_uris),
-            result_uri=launch.report_uri,
-            traces_uri=traces_uri(storage, request.org_id, attempt_id.run_id),
-            batch_id=launch.batch_id,
-            shard=launch.shard,
-        )
-
-    def _crew_spec(self, org_id: str, member: CrewShard) -> dict[str, Any]:
-        """Return what a shard's spec has of its own."""
-        storage, attempt_id = self._settings.storage, member.attempt_id
-        return {
-            "run_id": attempt_id.run_id,
-            "attempt": attempt_id.attempt,
-            "shard": member.shard,
-            "correlation_id": member.correlation_id,
-            "parameters": dict(member.parameters),
-            "result_uri": report_uri(storage, org_id, attempt_id),
-            "traces_uri": traces_uri(storage, org_id, attempt_id.run_id),
-        }
-
     def _fitting(self, launch: Launch) -> Launch:
         """Return the launch with its spec in S3 where it is too large for RunTask's overrides."""
         if launch.spec is None or not overrides_too_large(overrides(launch)):
@@ -224,13 +199,19 @@ class Planner:
         return replace(launch, spec_uri=uri)
 
 
+def _of_flow(request: LaunchRequest, flow: RegisteredFlow) -> LaunchRequest:
+    """Return the request with what the flow's registration settles: its version, and where it is at home."""
+    home = request.deployment_name or flow.deployment_name
+    return request.model_copy(update={"flow_version": flow.version, "deployment_name": home})
+
+
 def _with_defaults(
     request: LaunchRequest | ContainerRequest, deployment: ResolvedDeployment, facts: Mapping[str, Any]
 ) -> LaunchRequest | ContainerRequest:
     """Return the request over its deployment's defaults."""
     if not deployment.defaults:
         return request
-    own = request.model_dump(mode="json", exclude_defaults=True)
+    own = request.in_json()
     known = {name: value for name, value in deployment.defaults.items() if name in type(request).model_fields}
     return read_request(overlay(_filled(known, request, facts), own) | {"kind": request.kind})
 

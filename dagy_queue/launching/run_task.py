@@ -46,6 +46,7 @@ class Launch:
     tags: Mapping[str, str]
     """The settings', the request's and run_task_kwargs', merged."""
     package_uris: tuple[str, ...] = ()
+    package_sha256s: tuple[str, ...] = ()
     spec: RunSpec | None = None
     spec_uri: str = ""
     """Where the spec was put, if it is too large to travel in the environment."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from dagy.contract import ContractError, RunReport
 from dagy_queue.aws.errors import mapped
@@ -83,10 +82,12 @@ class ObjectStore:
 def _attempt_uri(storage: StorageSettings, org_id: str, attempt_id: AttemptId, name: str) -> str:
     if not storage.artifact_bucket:
         return ""
-    path = f"{storage.results_prefix}/{org_id}/{attempt_id.run_id}/{attempt_id.attempt}/{name}"
-    return f"s3://{storage.artifact_bucket}/{path}"
+    prefix = storage.results_prefix.strip("/")
+    key = f"{org_id}/{attempt_id.run_id}/{attempt_id.attempt}/{name}"
+    return f"s3://{storage.artifact_bucket}/{prefix}{'/' if prefix else ''}{key}"
 
 
 def _split(uri: str) -> tuple[str, str]:
-    parts = urlsplit(uri)
-    return parts.netloc, parts.path.lstrip("/")
+    """Return bucket and key, which may have any characters, as the worker reads it."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key

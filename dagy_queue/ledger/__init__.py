@@ -5,7 +5,8 @@ from dagy_queue.ledger.batches import BatchLedger, BatchRecord
 from dagy_queue.ledger.connection import RedisConnection
 from dagy_queue.ledger.entries import RunEntry
 from dagy_queue.ledger.phases import Phase, RunStatus
-from dagy_queue.ledger.runs import Cancelled, Continuation, Parked, RunLedger
+from dagy_queue.ledger.publications import Continuation, Following
+from dagy_queue.ledger.runs import Cancelled, Parked, RunLedger
 
 __all__ = [
     "AdmissionLedger",
@@ -13,6 +14,7 @@ __all__ = [
     "BatchRecord",
     "Cancelled",
     "Continuation",
+    "Following",
     "Grant",
     "Granted",
     "Parked",

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+import redis
+
 from dagy_queue.ids import AttemptId, new_id
 from dagy_queue.ledger.connection import LONGEST_BLOCK, RedisConnection
 
@@ -43,6 +45,8 @@ class Grant:
     """Further shards of its batch that share its container."""
     change: Mapping[str, Any] = field(default_factory=dict)
     """What this attempt has otherwise than its request says."""
+    flow_version: str = ""
+    """The version of its flow that the run, or its batch, began with; '' while that is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,8 @@ class Noted(StrEnum):
     NOTED = "noted"
     STALE = "stale"
     """The run is over, or beyond this attempt: the task must be stopped."""
+    AHEAD = "ahead"
+    """The run is before this attempt, as Redis has lost a moment: it will be answered with this task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +148,9 @@ class AdmissionLedger:
     def pass_on(self) -> None:
         """Let another dispatcher have a look at what is waiting: this one has no thread free."""
         with self.connection.errors():
-            self.connection.client.lpush(self.connection.key("wake"), "1")
+            pipeline = self.connection.client.pipeline()
+            self._wake_one(pipeline)
+            pipeline.execute()
 
     def wait(self, seconds: float) -> None:
         """Block until there is something to lease, somebody calls :meth:`interrupt`, or ``seconds`` have passed."""
@@ -156,13 +164,38 @@ class AdmissionLedger:
             pipeline = self.connection.client.pipeline()
             pipeline.lpush(self._own_wake, "1")
             pipeline.expire(self._own_wake, _OWN_WAKE_TTL)
-            pipeline.lpush(self.connection.key("wake"), "1")
+            self._wake_one(pipeline)
             pipeline.execute()
 
-    def launched(self, attempt_id: AttemptId, task_arn: str, cpu: int | None = None) -> Noted:
-        """Note the ECS task of an attempt, and its CPU units where they are known."""
-        args = (attempt_id.run_id, attempt_id.attempt, task_arn, cpu or "")
+    def _wake_one(self, pipeline: redis.client.Pipeline) -> None:
+        """One token is kept, as the scripts do: each further one would be a turn for nothing once all is launched."""
+        pipeline.lpush(self.connection.key("wake"), "1")
+        pipeline.ltrim(self.connection.key("wake"), 0, 0)
+
+    def pin(self, run_id: str, flow_version: str) -> str:
+        """Keep the version of its flow that a run is to have, for a shard that of its whole batch.
+
+        Returns the version that counts: the first one that was kept. All attempts have it.
+        """
+        return str(self.connection.run("pin", run_id, flow_version))
+
+    def launched(
+        self,
+        attempt_id: AttemptId,
+        task_arn: str,
+        cpu: int | None = None,
+        *,
+        flow_version: str = "",
+        artifact_sha256: str = "",
+    ) -> Noted:
+        """Note the ECS task of an attempt, and what is known of it: its CPU units, its flow's version and artifact."""
+        args = (attempt_id.run_id, attempt_id.attempt, task_arn, cpu or "", flow_version, artifact_sha256)
         return Noted(self.connection.run("launched", *args))
+
+    def not_stopped(self, task_arn: str) -> None:
+        """Note that a task could not be asked to stop: whoever finds it without a run next asks again at once."""
+        with self.connection.errors():
+            self.connection.client.delete(self.connection.key("stop_asked", task_arn))
 
     def release(
         self,
@@ -193,7 +226,7 @@ class AdmissionLedger:
 
 
 def _grant(run_id: str, attempt: str, retries: str, request: str, *rest: Any) -> Grant:
-    batch_id, shard, refusals, expired, crew, change = rest
+    batch_id, shard, refusals, expired, crew, change, flow_version = rest
     return Grant(
         attempt_id=AttemptId(run_id, int(attempt)),
         retries=int(retries),
@@ -204,6 +237,7 @@ def _grant(run_id: str, attempt: str, retries: str, request: str, *rest: Any) ->
         expired=expired == "1",
         crew=tuple(_crew_member(*member) for member in crew),
         change=json.loads(change) if change else {},
+        flow_version=flow_version,
     )
 
 

@@ -22,7 +22,7 @@ _MOST_TEXT = 500
 
 _FIELDS = (
     *("attempt", "retries", "completion", "cancel", "request", "delta", "batch", "shard", "late", "crew"),
-    *("leader", "change", *COUNTED),
+    *("leader", "change", "arns", *COUNTED),
 )
 
 
@@ -48,6 +48,8 @@ class StoppedRun:
     """The retries that each budget has paid for, by the field of the request that sets it."""
     change: Mapping[str, Any] = field(default_factory=dict)
     """What this attempt had otherwise than the request says."""
+    earlier_tasks: Mapping[str, str] = field(default_factory=dict)
+    """The ECS tasks of the attempts before, by the attempt's number."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,11 +71,29 @@ class NextAttempt:
 AS_BEFORE = NextAttempt()
 
 
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """A pass that concludes a run: its name, and the seconds without a sign of life after which it counts as dead."""
+
+    name: str
+    lease: float
+
+
+ANYBODY = Claimant("", 0.0)
+"""A pass that takes the place of any other."""
+
+
 def counts_of(fields: Mapping[str, str]) -> dict[str, int]:
     """Return the retries that each budget has paid for, from the fields of a run's hash."""
     counts = {name: int(fields[name]) for name in COUNTED if fields.get(name)}
     code = int(fields.get("retries") or 0) - sum(counts.values())
     return counts | ({"max_retries": code} if code > 0 else {})
+
+
+def earlier_tasks_of(fields: Mapping[str, str]) -> dict[str, str]:
+    """Return the ECS tasks of the attempts before, by the attempt's number, from the fields of a run's hash."""
+    pairs = (line.partition(" ") for line in fields.get("arns", "").splitlines())
+    return {attempt: arn for attempt, _, arn in pairs}
 
 
 def begin_next(connection: RedisConnection, attempt_id: AttemptId, delay: float, again: NextAttempt) -> int | None:
@@ -95,12 +115,15 @@ def begin_next(connection: RedisConnection, attempt_id: AttemptId, delay: float,
     return None if number < 0 else number
 
 
-def claim(connection: RedisConnection, run_id: str, resume: int | None) -> StoppedRun | None:
+def claim(
+    connection: RedisConnection, run_id: str, resume: int | None, claimant: Claimant = ANYBODY
+) -> StoppedRun | None:
     """Begin the second pass, which the ``resume``-th message to this run brought; return what it needs.
 
-    None unless the run is stopped and waits for it, and was not resumed again since.
+    None unless the run is stopped and waits for it, was not resumed again since, and no other pass has it.
     """
-    values = connection.run("claim", run_id, "" if resume is None else resume, *_FIELDS)
+    lease = int(claimant.lease * 1000)
+    values = connection.run("claim", run_id, "" if resume is None else resume, claimant.name, lease, *_FIELDS)
     if not values:
         return None
     fields = {name: str(value) for name, value in zip(_FIELDS, values, strict=True) if value is not None}
@@ -119,6 +142,7 @@ def claim(connection: RedisConnection, run_id: str, resume: int | None) -> Stopp
         shared_container=bool(fields.keys() & {"crew", "leader"}),
         counts=counts_of(fields),
         change=json.loads(fields.get("change") or "{}"),
+        earlier_tasks=earlier_tasks_of(fields),
     )
 
 

@@ -12,7 +12,8 @@ from dagy_queue.errors import BatchNotFound
 from dagy_queue.ids import shard_id
 from dagy_queue.ledger.connection import RedisConnection
 from dagy_queue.ledger.phases import Phase
-from dagy_queue.ledger.runs import Continuation, Place
+from dagy_queue.ledger.publications import NOTHING, Continuation, Following
+from dagy_queue.ledger.runs import Place, reason_text
 from dagy_queue.requests.deltas import SPEC_CHUNK, ShardSpec, encode
 from dagy_queue.requests.policies import BatchPolicy
 from dagy_queue.requests.sources import Manifest
@@ -97,15 +98,15 @@ class BatchLedger:
 
     def cancel(self, batch_id: str, reason: str) -> str:
         """Have a batch cancelled. Returns ``cancelled``, ``already`` or ``over``. Raises BatchNotFound."""
-        found = str(self.connection.run("cancel_batch", batch_id, reason))
+        found = str(self.connection.run("cancel_batch", batch_id, reason_text(reason)))
         if found == "unknown":
             raise _not_found(batch_id)
         return found
 
-    def end(self, batch_id: str, callback: Continuation | None = None) -> bool:
-        """Mark a batch as ended and send its callback, in one step; False if it was ended before."""
-        sent = (callback.list_key, callback.message) if callback else ("", "")
-        return bool(self.connection.run("end_batch", batch_id, self.connection.settings.finished_ttl, *sent))
+    def end(self, batch_id: str, following: Following = NOTHING) -> bool:
+        """Mark a batch as ended, and send what follows, in one step; False if it was ended before: nothing is sent."""
+        ttl = self.connection.settings.finished_ttl
+        return bool(self.connection.run("end_batch", batch_id, ttl, *following.arguments()))
 
     def ended_shards(self, batch_id: str, first: int, most: int) -> list[int]:
         """Return the shards that have ended, in the order they did, from the ``first`` of them on."""
@@ -162,13 +163,8 @@ class BatchLedger:
         return int(self.connection.run("expand", batch_id, first, *flat))
 
     def expanded(self, batch_id: str) -> None:
-        """Drop what only the expansion needed."""
-        with self.connection.errors():
-            pipeline = self.connection.client.pipeline(transaction=True)
-            pipeline.hdel(self._key(batch_id), "published", "at_work")
-            pipeline.zrem(self.connection.key("published_batches"), batch_id)
-            pipeline.delete(self._key(batch_id, "spec"))
-            pipeline.execute()
+        """Drop what only the expansion needed. The end of a batch without shards is sent in the same step."""
+        self.connection.run("expanded", batch_id)
 
     def begin_work(self, batch_id: str) -> None:
         """Note that a task of the batch is at work, so that its message counts as lost only after some time."""

@@ -17,7 +17,7 @@ from dagy_queue.ledger.redis_urls import make_client
 from dagy_queue.settings import RedisSettings
 
 _LUA = files("dagy_queue.ledger") / "lua"
-_COMMON = ("keys", "phases", "lanes", "messages", "throttles", "batches")
+_COMMON = ("keys", "phases", "lanes", "messages", "throttles", "batches", "publications", "publishing", "claims")
 """What stands before every script (``lua/common``); each uses only those before it."""
 _CONNECT_RETRIES = 3
 LONGEST_BLOCK = 60.0
@@ -75,6 +75,7 @@ class RedisConnection:
         return make_client(
             self.settings,
             decode_responses=True,
+            encoding_errors="backslashreplace",  # words of a command line may have bytes that are no UTF-8
             socket_timeout=socket_timeout,
             socket_connect_timeout=self.settings.socket_timeout,
             socket_keepalive=True,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from dagy_queue.ledger.attempts import COUNTED, counts_of
+from dagy_queue.ledger.attempts import COUNTED, counts_of, earlier_tasks_of
 from dagy_queue.ledger.phases import Phase, RunStatus
 
 
@@ -44,6 +44,17 @@ class RunEntry:
     """What its attempt has otherwise than the request says."""
     ended_before: Mapping[str, Any] | None = None
     """The outcome of the attempt before, while another one goes on."""
+    flow_version: str = ""
+    """The version of the flow that runs, from its first launch on; what 'latest' meant then."""
+    artifact_sha256: str = ""
+    """The checksum of that version's artifact, where the registry has it."""
+    earlier_tasks: Mapping[str, str] = field(default_factory=dict)
+    """The ECS tasks of the attempts before, by the attempt's number."""
+
+    @property
+    def task_arns(self) -> dict[str, str]:
+        """The ECS task of every attempt that has or had one, by the attempt's number."""
+        return {**self.earlier_tasks, **({str(self.attempt): self.task_arn} if self.task_arn else {})}
 
     @property
     def status(self) -> RunStatus:
@@ -56,11 +67,11 @@ class RunEntry:
 ENTRY_FIELDS = (
     *("phase", "attempt", "retries", "org", "flow", "correlation", "batch", "shard", "arn"),
     *("created", "at", "started", "ended", "completion", "cancel", "refusal"),
-    *("change", "ended_before", *COUNTED),
+    *("change", "ended_before", "arns", "flow_version", "artifact", *COUNTED),
 )
 """The fields of a run's hash that :func:`read_entry` looks at."""
 
-SHARED_FIELDS = ("org", "flow", "correlation")
+SHARED_FIELDS = ("org", "flow", "correlation", "flow_version", "artifact")
 """The fields of a batch's hash that stand for its shards as well."""
 
 
@@ -92,6 +103,9 @@ def read_entry(run_id: str, fields: Mapping[str, str], shared: Mapping[str, str]
         counts=counts_of(fields),
         change=json.loads(fields.get("change") or "{}"),
         ended_before=json.loads(fields["ended_before"]) if fields.get("ended_before") else None,
+        flow_version=fields.get("flow_version") or shared.get("flow_version", ""),
+        artifact_sha256=fields.get("artifact") or shared.get("artifact", ""),
+        earlier_tasks=earlier_tasks_of(fields),
     )
 
 

@@ -1,8 +1,8 @@
 """The ledger's face for the record: which runs changed their phase, and what is known of them now.
 
 Every script that changes a run's phase notes it in a stream, in the same step. The bridge's recorder
-(``bridge/recorder.py``), one at a time by a lease, reads the stream from its beginning, writes the runs as they are
-now, and then drops what it has read. Nothing is noted before the first recorder opens the stream.
+(``bridge/recorder.py``), one at a time (``ledger/leadership.py``), reads the stream from its beginning, writes the
+runs as they are now, and then drops what it has read. What changes before the first bridge has started waits there.
 """
 
 from __future__ import annotations
@@ -12,8 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from redis.exceptions import RedisError
+
 from dagy_queue.ledger.connection import LONGEST_BLOCK, RedisConnection
 from dagy_queue.ledger.entries import ENTRY_FIELDS, SHARED_FIELDS, RunEntry, read_entry
+from dagy_queue.ledger.errors import is_lasting
+from dagy_queue.ledger.leadership import RECORDER, Leadership
+from dagy_queue.ledger.streams import turn_off, turn_on
 from dagy_queue.requests.shards import shard_request
 
 _RUN_FIELDS = (*ENTRY_FIELDS, "request", "delta")
@@ -45,21 +50,17 @@ class HistoryLedger:
         self.connection = connection
         self._stream = connection.key("history")
 
-    def claim(self, owner: str, seconds: float) -> bool:
-        """Take or keep the lease, and see to it that changes are noted; False while another owner has it."""
-        return bool(self.connection.run("history_claim", owner, int(seconds * 1000)))
+    def leadership(self, seconds: float) -> Leadership:
+        """Return a recorder's claim to lead: as long as one does, changes are noted, and it drops what is recorded."""
+        return Leadership(self.connection, RECORDER, seconds, prepare=self.open)
 
-    def release(self, owner: str) -> None:
-        """Give the lease back, so that another recorder need not wait until it ends."""
-        with self.connection.errors():
-            key = self.connection.key("history", "lease")
-            if self.connection.client.get(key) == owner:
-                self.connection.client.delete(key)
+    def open(self) -> None:
+        """See to it that changes are noted, also if somebody dropped the history."""
+        turn_on(self.connection, self._stream)
 
-    def drop(self) -> None:
-        """Forget the history and note nothing any more, until somebody claims it."""
-        with self.connection.errors():
-            self.connection.client.delete(self._stream)
+    def drop(self) -> bool:
+        """Forget the history and have nothing noted any more; False if some recorder leads."""
+        return turn_off(self.connection, RECORDER, self._stream)
 
     def wait(self, seconds: float) -> bool:
         """Block until there is something to read, or ``seconds`` have passed; tell which."""
@@ -75,7 +76,7 @@ class HistoryLedger:
         return Changes(tuple(runs), len(entries), _after(entries[-1][0]) if entries else _START)
 
     def done(self, owner: str, changes: Changes) -> bool:
-        """Drop entries that are recorded; False if the owner has lost the lease (the runs are noted again then)."""
+        """Drop entries that are recorded; False if the owner does not lead any more (the runs are noted again then)."""
         return bool(self.connection.run("history_done", owner, changes.next_id, *changes.run_ids))
 
     def snapshots(self, run_ids: Sequence[str]) -> list[Snapshot]:
@@ -94,13 +95,23 @@ class HistoryLedger:
         ]
 
     def _hashes(self, kind: str, ids: Sequence[str], names: Sequence[str]) -> list[dict[str, str]]:
-        """Read some fields of several hashes in one round trip."""
+        """Read some fields of several hashes in one round trip; what is no hash has none."""
         with self.connection.errors():
             pipeline = self.connection.client.pipeline(transaction=False)
             for identifier in ids:
                 pipeline.hmget(self.connection.key(kind, identifier), names)
-            rows = pipeline.execute() if ids else []
+            rows = pipeline.execute(raise_on_error=False) if ids else []
+            rows = [_nothing_if_lasting(row, len(names)) for row in rows]
         return [{name: value for name, value in zip(names, row, strict=True) if value is not None} for row in rows]
+
+
+def _nothing_if_lasting(row: Any, fields: int) -> Any:
+    """Return a row, or an empty one where reading it fails and always will. Raises what passes."""
+    if not isinstance(row, RedisError):
+        return row
+    if is_lasting(row):
+        return [None] * fields
+    raise row
 
 
 def _request(fields: Mapping[str, str], shared: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -14,10 +14,20 @@ from typing import Any
 
 from dagy_queue.errors import RunNotFound
 from dagy_queue.ids import AttemptId
-from dagy_queue.ledger.attempts import AS_BEFORE, NextAttempt, StoppedRun, begin_next, claim, due_in
+from dagy_queue.ledger.attempts import (
+    ANYBODY,
+    AS_BEFORE,
+    Claimant,
+    NextAttempt,
+    StoppedRun,
+    begin_next,
+    claim,
+    due_in,
+)
 from dagy_queue.ledger.connection import RedisConnection
 from dagy_queue.ledger.entries import SHARED_FIELDS, RunEntry, milliseconds, read_entry
 from dagy_queue.ledger.phases import Phase, RunStatus
+from dagy_queue.ledger.publications import NOTHING, Continuation, Following, Publication, flat
 
 _PUBLISHED_AT_ONCE = 200
 
@@ -27,6 +37,7 @@ class Parked(StrEnum):
 
     PARKED = "parked"
     CANCELLED = "cancelled"
+    """It was cancelled before, or has expired: its second pass, which is on its way, ends it."""
     BEYOND = "beyond"
     """The run had been parked before: this pass is a redelivery."""
 
@@ -54,23 +65,6 @@ class Cancelled(StrEnum):
     RUNNING = "running"
 
 
-@dataclass(frozen=True, slots=True)
-class Continuation:
-    """A rendered Celery message with blanks for id, attempt and retries, and the broker list it goes to."""
-
-    list_key: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """One run to enter, with its message and what is known of it."""
-
-    run_id: str
-    message: Continuation
-    about: Mapping[str, str]
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
     """Where a run waits: its pool (region, cluster and capacity type), its org's lane, and its priority (0 first).
@@ -88,6 +82,14 @@ class Place:
         """Return what of it the ledger keeps only where it is set."""
         timeout = "" if self.timeout is None else str(int(self.timeout * 1000))
         return {"cpu": str(self.cpu or ""), "timeout": timeout}
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """In how many seconds a run expires that waits for its launch (0: it has), and the completion of one that has."""
+
+    seconds: float
+    completion: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +123,13 @@ class RunLedger:
 
         Returns False if the ledger has the run already (nothing is sent then).
         """
-        return bool(self.connection.run("publish", *_publication(run_id, message, about, push=push)))
+        return bool(self.connection.run("publish", *Publication(run_id, message, about).arguments(push=push)))
 
     def publish_all(self, publications: Sequence[Publication]) -> list[str]:
         """Enter and send several runs, in few round trips; return those that it has already, left as they are."""
         known: list[str] = []
         for first in range(0, len(publications), _PUBLISHED_AT_ONCE):
-            calls = [
-                ("publish", _publication(p.run_id, p.message, p.about, push=True))
-                for p in publications[first : first + _PUBLISHED_AT_ONCE]
-            ]
+            calls = [("publish", p.arguments(push=True)) for p in publications[first : first + _PUBLISHED_AT_ONCE]]
             answers = self.connection.run_many(calls)
             known += [args[0] for (_, args), is_new in zip(calls, answers, strict=True) if not is_new]
         return known
@@ -142,11 +141,14 @@ class RunLedger:
         request: Mapping[str, Any],
         continuation: Continuation,
         place: Place,
-        expires_in: float | None,
+        expires: Expiry | None,
         state: CeleryState | None = None,
         about: Mapping[str, str],
     ) -> Parked:
-        """Record the first pass: the continuation, the place in the queue and Celery's state, in one step."""
+        """Record the first pass: the continuation, the place in the queue and Celery's state, in one step.
+
+        A run that has expired is ended instead.
+        """
         found = self.connection.run(
             "park",
             run_id,
@@ -156,9 +158,10 @@ class RunLedger:
             place.pool,
             place.org,
             place.priority,
-            "" if expires_in is None else expires_in,
+            "" if expires is None else expires.seconds,
+            script_json(expires.completion) if expires and not expires.seconds else "",
             *((state.key, state.value, state.seconds) if state else ("", "", "")),
-            *_flat({**about, **place.shares()}),
+            *flat({**about, **place.shares()}),
         )
         return Parked(found) if found in ("parked", "cancelled") else Parked.BEYOND
 
@@ -171,37 +174,61 @@ class RunLedger:
         end = Observation(attempt_id=attempt_id, version=0, task_arn=task_arn, completion=completion)
         return self.apply([end])[0]
 
+    def give_up(self, attempt_id: AttemptId, completion: Mapping[str, Any]) -> Applied:
+        """End an attempt that could not be launched, unless another dispatcher has launched it meanwhile."""
+        end = Observation(attempt_id=attempt_id, version=0, task_arn="", completion=completion)
+        name, args = _call(end)
+        return Applied(self.connection.run(name, *args, 1))
+
     def retry(self, attempt_id: AttemptId, delay: float, again: NextAttempt = AS_BEFORE) -> int | None:
         """Begin the next attempt in ``delay`` seconds; None if the run isn't stopped at this attempt."""
         return begin_next(self.connection, attempt_id, delay, again)
 
     def postpone(self, attempt_id: AttemptId, delay: float, at_most: int) -> bool:
-        """Resume a stopped run again in ``delay`` seconds, unless that happened ``at_most`` times already."""
+        """Resume a stopped run again later, unless that happened ``at_most`` times already in this attempt.
+
+        That is in ``delay`` seconds, and in as many more each time, up to twelve times ``delay``.
+        """
         args = (attempt_id.run_id, attempt_id.attempt, int(delay * 1000), at_most)
         return bool(self.connection.run("postpone", *args))
 
-    def finish(self, attempt_id: AttemptId, status: RunStatus, outcome: Mapping[str, Any] | None = None) -> bool:
-        """Record that the Celery task has its result; the entry expires after ``finished_ttl``.
+    def finish(
+        self,
+        attempt_id: AttemptId,
+        status: RunStatus,
+        outcome: Mapping[str, Any] | None = None,
+        following: Following = NOTHING,
+        result_key: str = "",
+    ) -> bool:
+        """Record that the Celery task has its result, and send what follows, in one step; False if it was done.
+
+        ``result_key`` is where this Redis has the result. If it is lost, the run is resumed instead: False as well.
 
         ``outcome`` replaces what the event told, in the words of the second pass; a run that ended in its first pass
-        has no other.
+        has no other. The entry expires after ``finished_ttl``.
         """
         ttl = self.connection.settings.finished_ttl
         text = script_json(outcome) if outcome else ""
-        return bool(self.connection.run("finish", attempt_id.run_id, attempt_id.attempt, status.value, ttl, text))
+        sent = following.arguments() if following else ()
+        args = (attempt_id.run_id, attempt_id.attempt, status.value, ttl, text, result_key, *sent)
+        return bool(self.connection.run("finish", *args))
+
+    def send(self, following: Following) -> None:
+        """Send what follows a run whose end cannot be recorded."""
+        self.connection.run("send", *following.arguments())
 
     def cancel(
         self, run_id: str, reason: str, completion: Mapping[str, Any], *, waiting_only: bool = False
     ) -> tuple[Cancelled, str]:
         """Ask for a run to end. Returns what was found and, where a task must be stopped, its ARN."""
-        args = (run_id, reason, script_json(completion), int(waiting_only))
+        args = (run_id, reason_text(reason), script_json(completion), int(waiting_only))
         what, arn = self.connection.run("cancel", *args)
         return Cancelled(what), arn
 
     def cancel_all(self, run_ids: Sequence[str], reason: str, completion: Mapping[str, Any]) -> int:
         """Ask for several runs to end, in one round trip; return how many had not ended."""
-        text = script_json(completion)
-        answers = self.connection.run_many([("cancel", (run_id, reason, text, 0)) for run_id in run_ids])
+        why, text = reason_text(reason), script_json(completion)
+        answers = self.connection.run_many([("cancel", (run_id, why, text, 0)) for run_id in run_ids])
         return sum(Cancelled(what) not in (Cancelled.UNKNOWN, Cancelled.FINISHED) for what, _ in answers)
 
     def drop_shards(
@@ -222,7 +249,8 @@ class RunLedger:
             if not fields:
                 raise RunNotFound(
                     f"run {run_id!r} is not in the ledger: it was never published to this Redis, or it ended more "
-                    f"than {self.connection.settings.finished_ttl} seconds ago"
+                    f"than {self.connection.settings.finished_ttl} seconds ago; a later task of a chain is published "
+                    "when the one before it has ended (`handle.result.get()` waits for it)"
                 )
             shared: dict[str, str] = {}
             if batch := fields.get("batch"):
@@ -230,12 +258,24 @@ class RunLedger:
                 shared = {k: str(v) for k, v in zip(SHARED_FIELDS, values, strict=True) if v}
         return read_entry(run_id, fields, shared)
 
-    def claim(self, run_id: str, resume: int | None = None) -> StoppedRun | None:
+    def claim(self, run_id: str, resume: int | None = None, claimant: Claimant = ANYBODY) -> StoppedRun | None:
         """Begin the second pass, which the ``resume``-th message to this run brought; return what it needs.
 
-        None unless the run is stopped and waits for it, and was not resumed again since.
+        None unless the run is stopped and waits for it, was not resumed again since, and no other pass has it.
         """
-        return claim(self.connection, run_id, resume)
+        return claim(self.connection, run_id, resume, claimant)
+
+    def claim_first(self, run_id: str, claimant: Claimant) -> bool:
+        """Have a first pass end a run that it cannot park; False if another pass does, or it was parked or is over."""
+        return bool(self.connection.run("claim_first", run_id, claimant.name, int(claimant.lease * 1000)))
+
+    def keep_claims(self, claims: Mapping[str, str]) -> None:
+        """Give a sign of life for passes in hand: the run of each, by its claimant's name."""
+        self.connection.run("keep_claims", *_runs_and_claimants(claims))
+
+    def drop_claims(self, claims: Mapping[str, str]) -> None:
+        """Let others conclude runs: the run of each pass, by its claimant's name."""
+        self.connection.run("drop_claims", *_runs_and_claimants(claims))
 
     def due_in(self, run_id: str) -> float | None:
         """Return in how many seconds the delay of a run is over; None if it waits for none."""
@@ -245,19 +285,8 @@ class RunLedger:
         return self.connection.key("run", run_id)
 
 
-def _publication(run_id: str, message: Continuation, about: Mapping[str, str], *, push: bool) -> list[str]:
-    return [run_id, message.list_key, message.message, "1" if push else "", _not_before(message.message), *_flat(about)]
-
-
-def _not_before(message: str) -> str:
-    """Return when a message with a countdown is due, in milliseconds since the epoch; '' for one without."""
-    if '"eta"' not in message or '"eta":null' in message:
-        return ""
-    return str(milliseconds(json.loads(message).get("headers", {}).get("eta")) or "")
-
-
-def _flat(about: Mapping[str, str]) -> list[str]:
-    return [part for pair in about.items() for part in pair if pair[1] != ""]
+def _runs_and_claimants(claims: Mapping[str, str]) -> list[str]:
+    return [part for claimant, run_id in claims.items() for part in (run_id, claimant)]
 
 
 def _call(observation: Observation) -> tuple[str, Sequence[Any]]:
@@ -273,3 +302,8 @@ def _call(observation: Observation) -> tuple[str, Sequence[Any]]:
 def script_json(value: Mapping[str, Any]) -> str:
     """Return JSON that a script can read: cjson refuses half a surrogate, as Python has in names of files."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace").decode()
+
+
+def reason_text(reason: str) -> str:
+    """Return a reason as the ledger keeps it: such as UTF-8 carries, and never empty, for that is no wish."""
+    return reason.encode("utf-8", "backslashreplace").decode() or "cancelled"

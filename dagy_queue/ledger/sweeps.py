@@ -74,7 +74,8 @@ class SweepLedger:
     def lost_messages(self, patience: float, longest_pass: float, most: int) -> list[SentAgain]:
         """Send messages again that the broker has lost, or whose worker died with them.
 
-        A message may be on its way for ``patience`` seconds, a pass may take ``longest_pass``.
+        A message may be on its way for ``patience`` seconds, a pass may take ``longest_pass``. Each of the broker's
+        lists has its share of ``most``; where there are very many, some are looked at in the next call.
         """
         args = (int(patience * 1000), int(longest_pass * 1000), most)
         return [SentAgain(kind, identifier) for kind, identifier in self.connection.run("lost_messages", *args)]

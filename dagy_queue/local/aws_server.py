@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dagy_queue.errors import LocalStackError
 from dagy_queue.local.endpoint import health
-from dagy_queue.local.environment import process_environment
+from dagy_queue.local.environment import NO_PROFILES, process_environment
 from dagy_queue.local.gateway import GatewayOptions
 from dagy_queue.local.processes import Child
 
@@ -47,7 +47,7 @@ class AwsServer:
         _require_extra()
         written = self._log.stat().st_size if self._log.exists() else 0
         command = [sys.executable, *GATEWAY, "--options", self._options.to_json()]
-        child = Child("aws", command, log=self._log, environment=process_environment({}), stop_seconds=12)
+        child = Child("aws", command, log=self._log, environment=process_environment(NO_PROFILES), stop_seconds=12)
         self._child = child
 
         def listening() -> bool:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-CELERY_APP = "dagy_queue.messaging.app"
-
 
 def dispatcher(*arguments: str) -> list[str]:
     """Return the command of a dispatcher."""
@@ -18,12 +16,16 @@ def bridge(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "dagy_queue.operate.cli", "bridge", *arguments]
 
 
-def flower(*arguments: str, port: int = 5555) -> list[str]:
-    """Return the command of Flower on loopback."""
-    celery = [sys.executable, "-m", "celery", "-A", CELERY_APP]
-    return [*celery, "flower", "--address=127.0.0.1", f"--port={port}", *arguments]
+def api(*arguments: str) -> list[str]:
+    """Return the command of the HTTP API."""
+    return [sys.executable, "-m", "dagy_queue.operate.cli", "api", *arguments]
+
+
+def flower(*arguments: str) -> list[str]:
+    """Return the command of Flower."""
+    return [sys.executable, "-m", "dagy_queue.operate.cli", "flower", *arguments]
 
 
 def command_of(name: str, arguments: Sequence[str]) -> list[str]:
-    """Return the command of ``dispatcher``, ``bridge`` or ``flower``."""
-    return {"dispatcher": dispatcher, "bridge": bridge, "flower": flower}[name](*arguments)
+    """Return the command of ``dispatcher``, ``bridge``, ``api`` or ``flower``."""
+    return {"dispatcher": dispatcher, "bridge": bridge, "api": api, "flower": flower}[name](*arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -10,6 +11,9 @@ from dagy_queue.settings import FLAT_NAMES
 
 _FOREIGN = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_CA_BUNDLE")
 """Variables that lead to another AWS; names that begin with the endpoint's are per service."""
+
+NO_PROFILES = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+"""Nothing in the caller's profiles counts here, and a file of them that is broken hurts nobody."""
 
 
 def container_environment(base_url: str, region: str) -> dict[str, str]:
@@ -21,6 +25,8 @@ def container_environment(base_url: str, region: str) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_EC2_METADATA_DISABLED": "true",
+        **NO_PROFILES,
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",  # true would lead past the first line
         "NO_PROXY": no_proxy(),
         "no_proxy": no_proxy(),
     }
@@ -41,6 +47,11 @@ def process_environment(own: Mapping[str, str], base: Mapping[str, str] | None =
         if name.upper() not in shadowing and not name.startswith(_FOREIGN)
     }
     return {**inherited, **own}
+
+
+def exports(environment: Mapping[str, str]) -> str:
+    """Return an environment as the lines of a file that a shell can source."""
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
 
 
 @contextmanager

@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-import errno
-import socket
 from collections.abc import Mapping
 
 from dagy_queue.errors import LocalStackError
 from dagy_queue.local.endpoint import health
-from dagy_queue.local.redis_server import HOST, answers
+from dagy_queue.local.free_port import HOST, is_free
+from dagy_queue.local.redis_server import answers
 
 FLAGS = {"redis": "--redis-port", "aws": "--aws-port", "flower": "--flower-port"}
 """The option of ``dagy-queue up`` that changes each port."""
 
 
 def check_ports(ports: Mapping[str, int]) -> None:
-    """Raise LocalStackError naming every wanted port that is in use; 0 means any and is always free."""
+    """Raise LocalStackError naming every port that is in use or wanted twice; 0 means any and is always free."""
+    first = {port: service for service, port in list(ports.items())[::-1]}
     problems = [
+        f"{service} port {port} is {first[port]}'s as well; choose another with {FLAGS[service]}"
+        for service, port in ports.items()
+        if port and first[port] != service
+    ]
+    problems += [
         f"{service} port {port} is in use{_by_whom(service, port)}; choose another with {FLAGS[service]}"
         for service, port in ports.items()
         if port and not is_free(port)
     ]
     if problems:
         raise LocalStackError("\n".join(problems))
-
-
-def is_free(port: int) -> bool:
-    """Tell whether a port can be listened on."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as exc:
-            if exc.errno in {errno.EADDRINUSE, errno.EACCES}:
-                return False
-            raise
-    return True
 
 
 def _by_whom(service: str, port: int) -> str:

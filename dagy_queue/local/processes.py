@@ -105,8 +105,9 @@ class Child:
 def _start(command: Sequence[str], log: Path, environment: Mapping[str, str] | None) -> _Process:
     log.parent.mkdir(parents=True, exist_ok=True)
     tethered = [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), str(int(signal.SIGTERM)), *command]
-    starting = _starter(os.getpid()).start(partial(_popen, tethered, log, environment))
+    starting: Future[_Process] = Future()
     try:
+        _starter(os.getpid()).start(starting, partial(_popen, tethered, log, environment))
         return starting.result()
     except OSError as exc:
         raise LocalStackError(f"cannot start {command[0]}: {exc}") from exc
@@ -147,11 +148,9 @@ class _Starter:
         self._asked: SimpleQueue[tuple[Future[_Process], Callable[[], _Process]]] = SimpleQueue()
         threading.Thread(target=self._serve, name="dagy-children", daemon=True).start()
 
-    def start(self, make: Callable[[], _Process]) -> Future[_Process]:
-        """Make a process in the thread; the future has it, or what was raised."""
-        starting: Future[_Process] = Future()
+    def start(self, starting: Future[_Process], make: Callable[[], _Process]) -> None:
+        """Make a process in the thread; the future will have it, or what was raised."""
         self._asked.put((starting, make))
-        return starting
 
     def _serve(self) -> None:
         while True:

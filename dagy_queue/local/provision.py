@@ -1,19 +1,23 @@
 """Makes in the local AWS what the CDK stack makes in production, through boto3 and any number of times.
 
 ``local.stack`` and ``local.up`` call :func:`provision`; what it returns is also the environment of every process that
-works with this AWS.
+works with this AWS. ``python -m dagy_queue.local.provision URL`` does it from the command line.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
 from dagy_queue.aws.event_rule import RULE_NAME, event_pattern
-from dagy_queue.local.environment import container_environment, environ
+from dagy_queue.aws.sessions import new_session
+from dagy_queue.errors import DagyQueueError
+from dagy_queue.local.environment import container_environment, environ, exports
 from dagy_queue.settings import FLAT_NAMES, Settings, load_settings
 
 CLUSTER = "dagy"
@@ -82,7 +86,8 @@ class Provisioned:
 def provision(endpoint_url: str, redis_url: str, *, region: str = "us-east-1", cluster: str = CLUSTER) -> Provisioned:
     """Make what is missing, and return all of it."""
     wanted = load_settings()
-    with ExitStack() as closing:
+    # Named credentials do not keep botocore from looking for the caller's AWS_PROFILE.
+    with environ(container_environment(endpoint_url, region)), ExitStack() as closing:
 
         def client(service: str) -> Any:
             made = _client(service, endpoint_url, region)
@@ -110,11 +115,10 @@ def provision(endpoint_url: str, redis_url: str, *, region: str = "us-east-1", c
 
 
 def _client(service: str, endpoint_url: str, region: str) -> Any:
-    import boto3
     from botocore.config import Config
 
     # Named credentials and no proxies: nothing of the caller's AWS configuration may matter here.
-    session = boto3.session.Session("local", "local", region_name=region)
+    session = new_session(aws_access_key_id="local", aws_secret_access_key="local", region_name=region)  # noqa: S106
     config = Config(proxies={}, retries={"mode": "standard", "total_max_attempts": 5}, read_timeout=30)
     return session.client(service, endpoint_url=endpoint_url, config=config)  # type: ignore[call-overload]
 
@@ -187,8 +191,29 @@ def _log_group(logs: Any, name: str) -> None:
 
 
 def _with_tables(found: Provisioned) -> Provisioned:
-    from dagy_queue.records.models import create_tables
+    from dagy_queue.records.tables import create_tables
 
     with environ(found.environment()):
         tables = create_tables(found.settings())
     return replace(found, tables=tuple(tables))
+
+
+def main() -> None:
+    """Provision the local AWS at a URL, and print the environment of the processes that work with it."""
+    parser = argparse.ArgumentParser(prog="python -m dagy_queue.local.provision", description=main.__doc__)
+    parser.add_argument("url", help="the local AWS, such as http://127.0.0.1:4566")
+    parser.add_argument("--redis-url", default="redis://127.0.0.1:6379/0", help="the Redis to name in the environment")
+    parser.add_argument("--region", default="us-east-1")
+    parser.add_argument("--cluster", default=CLUSTER, help="name of the ECS cluster")
+    asked = parser.parse_args()
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        found = provision(asked.url, asked.redis_url, region=asked.region, cluster=asked.cluster)
+    except (DagyQueueError, BotoCoreError, ClientError) as exc:
+        sys.exit(f"provision: {exc}")
+    sys.stdout.write(exports(found.environment()))
+
+
+if __name__ == "__main__":
+    main()

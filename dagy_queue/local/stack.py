@@ -29,6 +29,8 @@ from dagy_queue.settings import Settings
 
 UNLIMITED_RATES = ("run_task_rate", "launch_rate", "stop_task_rate")
 UNLIMITED = {f"DAGY_QUEUE__LIMITS__{name.upper()}": "" for name in UNLIMITED_RATES}
+SOON = {"DAGY_QUEUE__RECORDS__LATEST_TTL": "1"}
+"""Who pushes a flow on a laptop launches it a moment later, and means what was pushed."""
 STOP_SECONDS = 10.0
 """Time for the product's processes to end after SIGTERM."""
 
@@ -141,7 +143,7 @@ class LocalStack:
     def environment(self) -> dict[str, str]:
         """The variables that lead a process to this stack. Without quotas of its own, it needs none kept to."""
         own = {} if self._options.ecs.get("limits") else UNLIMITED
-        return {**self.provisioned.environment(), **own}
+        return {**self.provisioned.environment(), **own, **SOON}
 
     def settings(self, **sections: Any) -> Settings:
         """Return the settings of a process of this stack."""
@@ -172,7 +174,7 @@ class LocalStack:
         return list(self._children)
 
     def spawn(self, name: str, *arguments: str, label: str = "", environment: Mapping[str, str] | None = None) -> Child:
-        """Start a ``dispatcher``, ``bridge`` or ``flower`` of this stack; its output goes to ``<label>.log``.
+        """Start a ``dispatcher``, ``bridge``, ``api`` or ``flower`` of this stack; its output goes to ``<label>.log``.
 
         Without a label it is numbered; with the label of an earlier one, it takes that one's place.
         """

@@ -10,15 +10,18 @@ from typing import Any
 
 from celery import Celery
 
-from dagy_queue.ledger.redis_urls import celery_url, sentinel_options
+from dagy_queue.ledger.redis_urls import celery_url, sentinel_options, sentinel_tls
 from dagy_queue.messaging.cancelling import RunControl
 from dagy_queue.messaging.names import CANCEL_BATCH_TASK, END_BATCH_TASK, FAN_OUT_QUEUE, FAN_OUT_TASK, LAUNCH_QUEUE
 from dagy_queue.settings import Settings, settings
 
 
-def make_app(config: Settings) -> Celery:
-    """Return a Celery app for these settings. It does not become Celery's current app: the application has its own."""
-    app = Celery("dagy_queue", set_as_current=False, control=partial(RunControl, config.redis))
+def make_app(config: Settings, **control: Any) -> Celery:
+    """Return a Celery app for these settings. It does not become Celery's current app: the application has its own.
+
+    ``control`` are options of :class:`RunControl`.
+    """
+    app = Celery("dagy_queue", set_as_current=False, control=partial(RunControl, config.redis, **control))
     app.conf.update(celery_config(config))
     return app
 
@@ -32,11 +35,14 @@ def default_app() -> Celery:
 def celery_config(config: Settings) -> dict[str, Any]:
     """Return the Celery configuration for these settings."""
     redis = config.redis
-    sentinel = sentinel_options(redis)
+    result_url = redis.result_url or redis.url
     connection = {"socket_timeout": redis.socket_timeout, "socket_keepalive": True}
     return {
         "broker_url": celery_url(redis.url),
-        "result_backend": celery_url(redis.result_url or redis.url),
+        "result_backend": celery_url(result_url),
+        # TLS to a Redis behind Sentinel; other URLs say it themselves.
+        "broker_use_ssl": dict(sentinel_tls(redis.url)) or False,
+        "redis_backend_use_ssl": dict(sentinel_tls(result_url)),
         # Nothing but JSON is ever read: no pickle from a queue.
         "task_serializer": "json",
         "result_serializer": "json",
@@ -53,18 +59,18 @@ def celery_config(config: Settings) -> dict[str, Any]:
         # Above prefetch wait + one pass + the largest countdown: what is unacked longer is delivered again.
         "broker_transport_options": {
             **connection,
-            **sentinel,
+            **sentinel_options(redis, redis.url),
             "visibility_timeout": config.dispatch.visibility_timeout,
             "retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 1.0},
         },
         "result_backend_transport_options": {
-            **sentinel,
+            **sentinel_options(redis, result_url),
             "retry_policy": {"max_retries": 3, "interval_start": 0, "interval_step": 0.2, "interval_max": 1.0},
         },
         "redis_socket_timeout": redis.socket_timeout,
         "redis_socket_connect_timeout": redis.socket_timeout,
         # A connection to a socket of this machine does not take it.
-        "redis_socket_keepalive": not (redis.result_url or redis.url).startswith("unix://"),
+        "redis_socket_keepalive": not result_url.startswith("unix://"),
         "redis_retry_on_timeout": True,
         # A worker waits for its broker for as long as it takes.
         "broker_connection_retry_on_startup": True,

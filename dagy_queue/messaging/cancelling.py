@@ -14,9 +14,9 @@ from typing import Any
 from celery.app.control import Control
 from celery.utils.functional import maybe_list
 
-from dagy_queue.errors import RedisUnavailable
-from dagy_queue.ledger import Cancelled, RedisConnection, RunLedger
-from dagy_queue.outcomes import Kind, Outcome
+from dagy_queue.errors import BatchNotFound, LedgerError, RedisUnavailable
+from dagy_queue.ledger import BatchLedger, Cancelled, RedisConnection, RunLedger
+from dagy_queue.outcomes.final_words import revoked
 from dagy_queue.settings import RedisSettings
 
 log = logging.getLogger(__name__)  # the application's own logging, not ours
@@ -29,25 +29,47 @@ def cancel_run(runs: RunLedger, run_id: str, reason: str = REVOKED, *, waiting_o
 
     Raises RedisUnavailable.
     """
-    outcome = Outcome(kind=Kind.CANCELLED, summary=reason)
-    found, _ = runs.cancel(run_id, reason, {"outcome": outcome.to_dict()}, waiting_only=waiting_only)
+    found, _ = runs.cancel(run_id, reason, {"outcome": revoked(reason)}, waiting_only=waiting_only)
     return found
 
 
-class RunControl(Control):
-    """Celery's control, whose ``revoke`` cancels runs in the ledger first."""
+def cancel_task(runs: RunLedger, task_id: str, reason: str = REVOKED, *, terminate: bool) -> str:
+    """Cancel the run or the batch that has this id; return what was found, ``unknown`` if neither has.
 
-    def __init__(self, settings: RedisSettings, app: Any = None) -> None:
+    Without ``terminate`` only what has no container yet is cancelled, and no batch. Raises RedisUnavailable.
+    """
+    found = cancel_run(runs, task_id, reason, waiting_only=not terminate)
+    if found is not Cancelled.UNKNOWN or not terminate:
+        return found.value
+    try:
+        return BatchLedger(runs.connection).cancel(task_id, reason)
+    except BatchNotFound:
+        return found.value
+
+
+class RunControl(Control):
+    """Celery's control, whose ``revoke`` cancels runs and batches in the ledger first.
+
+    ``reason`` is what people read of it. With ``always_terminate`` a revoke stops what has started, too, as if it said
+    ``terminate``.
+    """
+
+    def __init__(
+        self, settings: RedisSettings, app: Any = None, *, reason: str = REVOKED, always_terminate: bool = False
+    ) -> None:
         super().__init__(app)
         self._settings = settings
+        self._reason = reason
+        self._always_terminate = always_terminate
 
     def revoke(self, task_id: Any, destination: Any = None, terminate: bool = False, **options: Any) -> Any:
         """Cancel runs, and tell the workers, which know other tasks. Without ``terminate`` a started run goes on."""
         try:
             for each in maybe_list(task_id) or []:
-                cancel_run(self._runs, str(each), waiting_only=not terminate)
-        except RedisUnavailable as exc:
-            log.warning("not cancelled in the ledger: %s", exc)  # nor will the broadcast work, which says so
+                cancel_task(self._runs, str(each), self._reason, terminate=terminate or self._always_terminate)
+        except (RedisUnavailable, LedgerError) as exc:
+            # Without Redis the broadcast does not work either, and says so.
+            log.warning("not cancelled in the ledger: %s", exc)
         return super().revoke(task_id, destination, terminate, **options)
 
     @cached_property

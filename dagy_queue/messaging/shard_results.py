@@ -16,6 +16,7 @@ from kombu.utils.json import register_type
 
 from dagy_queue.ids import shard_id
 from dagy_queue.outcomes import Kind, Outcome
+from dagy_queue.outcomes.final_words import revoked
 
 PAGE = 500
 _TYPE = "dagy_queue.ShardResults"
@@ -73,7 +74,7 @@ def _meta(shard: int, run_id: str, text: bytes | str | None) -> ShardMeta:
         return ShardMeta(shard, run_id, state, value=result, size=size)
     error, outcome = _error_of(result)
     if state == states.REVOKED:
-        outcome = outcome or Outcome(kind=Kind.CANCELLED, summary=error).to_dict()
+        outcome = outcome or revoked(error)
     return ShardMeta(shard, run_id, state, error=error, outcome=outcome, size=size)
 
 

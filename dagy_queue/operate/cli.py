@@ -1,45 +1,99 @@
-"""The command line, ``dagy-queue``. Commands import what they need when they run, so that ``--help`` is quick."""
+"""The command line, ``dagy-queue``: its commands put together, and what becomes of errors."""
 
 from __future__ import annotations
 
-import json
 import sys
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from dagy_queue import __version__
 from dagy_queue.errors import DagyQueueError
-from dagy_queue.operate.dlq import dlq_app
+from dagy_queue.operate.commands.api import api, api_token
+from dagy_queue.operate.commands.cancel import cancel
+from dagy_queue.operate.commands.config import config
+from dagy_queue.operate.commands.dep import dep_app
+from dagy_queue.operate.commands.deployment import deployment_app
+from dagy_queue.operate.commands.dlq import dlq_app
+from dagy_queue.operate.commands.doctor import doctor
+from dagy_queue.operate.commands.explain import explain
+from dagy_queue.operate.commands.fan_out import fan_out
+from dagy_queue.operate.commands.flow import flow_app
+from dagy_queue.operate.commands.flower import TAKES_FLOWERS_OPTIONS, flower
+from dagy_queue.operate.commands.launch import launch
+from dagy_queue.operate.commands.listing import list_runs
+from dagy_queue.operate.commands.logs import logs
+from dagy_queue.operate.commands.parts import Sections
+from dagy_queue.operate.commands.processes import bridge, dispatcher, up
+from dagy_queue.operate.commands.results import results
+from dagy_queue.operate.commands.retry import retry
+from dagy_queue.operate.commands.status import status
+from dagy_queue.operate.commands.tables import tables_app
+from dagy_queue.operate.commands.watch import watch
+from dagy_queue.operate.exit_codes import exit_code_of
+from dagy_queue.operate.output import PROGRAM, complain, say
+from dagy_queue.operate.streams import lead_nowhere, prepare_streams
 
 app = typer.Typer(
-    name="dagy-queue",
+    name=PROGRAM,
+    cls=Sections,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-flow_app = typer.Typer(help="Register flows.", no_args_is_help=True)
-app.add_typer(flow_app, name="flow")
-app.add_typer(dlq_app, name="dlq")
-
-LEVELS = ("debug", "info", "warning", "error")
 
 
-def _checked_level(level: str) -> str:
-    if level not in LEVELS:
-        raise typer.BadParameter(f"{level!r} is not one of {', '.join(LEVELS)}")
-    return level
+class Command(NamedTuple):
+    """A command or group of the command line."""
+
+    section: str
+    """Of the help."""
+    name: str
+    run: Callable[..., None] | typer.Typer
+    context: Mapping[str, Any] = {}
+    """Typer's context settings, where a command has its own."""
 
 
-def _checked_url(url: str) -> str:
-    if url and not url.startswith(("redis://", "rediss://", "unix://")):
-        raise typer.BadParameter(f"{url!r} is no URL that begins with redis://, rediss:// or unix://")
-    return url
+COMMANDS = (
+    Command("Launch", "launch", launch),
+    Command("Launch", "fan-out", fan_out),
+    Command("See", "status", status),
+    Command("See", "list", list_runs),
+    Command("See", "watch", watch),
+    Command("See", "explain", explain),
+    Command("See", "logs", logs),
+    Command("See", "results", results),
+    Command("Steer", "cancel", cancel),
+    Command("Steer", "retry", retry),
+    Command("Operate", "doctor", doctor),
+    Command("Operate", "config", config),
+    Command("Operate", "dlq", dlq_app),
+    Command("Operate", "tables", tables_app),
+    Command("Operate", "api-token", api_token),
+    Command("Register", "flow", flow_app),
+    Command("Register", "dep", dep_app),
+    Command("Register", "deployment", deployment_app),
+    Command("Processes", "up", up),
+    Command("Processes", "dispatcher", dispatcher),
+    Command("Processes", "bridge", bridge),
+    Command("Processes", "flower", flower, TAKES_FLOWERS_OPTIONS),
+    Command("Processes", "api", api),
+)
+"""In the order in which the help has them."""
+
+for _each in COMMANDS:
+    if isinstance(_each.run, typer.Typer):
+        _each.run.rich_markup_mode = None
+        app.add_typer(_each.run, name=_each.name, rich_help_panel=_each.section)
+    else:
+        app.command(_each.name, rich_help_panel=_each.section, context_settings=dict(_each.context))(_each.run)
 
 
 def _show_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"dagy-queue {__version__}")
+        say(f"{PROGRAM} {__version__}")
         raise typer.Exit
 
 
@@ -52,129 +106,17 @@ def options(
     """An event-driven Celery queue for Python work on AWS ECS Fargate."""
 
 
-LogLevel = Annotated[str, typer.Option("--log-level", help=", ".join(LEVELS), callback=_checked_level)]
-
-
-@app.command()
-def up(  # noqa: PLR0913, PLR0917 - one parameter an option
-    redis_port: Annotated[int, typer.Option(min=1, max=65535, help="port of the embedded Redis")] = 6399,
-    aws_port: Annotated[int, typer.Option(min=1, max=65535, help="port of the local AWS endpoint")] = 4566,
-    flower_port: Annotated[int, typer.Option(min=1, max=65535, help="port of Flower")] = 5555,
-    redis_url: Annotated[
-        str, typer.Option(callback=_checked_url, help="use this Redis instead of an embedded one")
-    ] = "",
-    dispatchers: Annotated[int, typer.Option(min=1, help="number of dispatchers")] = 1,
-    flower: Annotated[bool, typer.Option(help="start Flower")] = True,
-    data_dir: Annotated[Path | None, typer.Option(help="keep Redis's data here")] = None,
-    env_file: Annotated[Path, typer.Option(help="where the environment is written")] = Path(".dagy/env"),
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="show every process's log")] = False,
-) -> None:
-    """Start the whole stack on this machine: Redis, AWS, dispatcher, bridge, Flower. Ctrl-C stops it."""
-    from dagy_queue.local.up import UpOptions, run_up
-
-    options = UpOptions(
-        redis_port=redis_port,
-        aws_port=aws_port,
-        flower_port=flower_port,
-        redis_url=redis_url or None,
-        dispatchers=dispatchers,
-        no_flower=not flower,
-        data_dir=data_dir,
-        verbose=verbose,
-        env_file=env_file,
-    )
-    raise typer.Exit(run_up(options))
-
-
-@app.command()
-def dispatcher(
-    concurrency: Annotated[int, typer.Option(help="threads that park and finish runs; 0 takes the setting")] = 0,
-    name: Annotated[str, typer.Option(help="name of the worker in Flower")] = "",
-    log_level: LogLevel = "info",
-) -> None:
-    """Run a dispatcher: it parks runs, launches them on ECS and finishes them."""
-    from dagy_queue.dispatch.worker import run_dispatcher
-    from dagy_queue.operate.log_setup import configure_logging
-    from dagy_queue.settings import settings
-
-    configure_logging(log_level)
-    raise typer.Exit(run_dispatcher(settings(), concurrency=concurrency or None, name=name, loglevel=log_level))
-
-
-@app.command()
-def bridge(log_level: LogLevel = "info") -> None:
-    """Run the bridge: it reads ECS events from SQS and resumes parked runs."""
-    from dagy_queue.bridge.service import run_bridge
-    from dagy_queue.operate.log_setup import configure_logging
-    from dagy_queue.settings import settings
-
-    configure_logging(log_level)
-    run_bridge(settings())
-
-
-@app.command()
-def config(
-    show_origin: Annotated[bool, typer.Option("--show-origin", help="say where each value is from")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-) -> None:
-    """Show every setting as this process reads it; passwords are hidden."""
-    from dagy_queue.operate.configuration import as_json as json_of
-    from dagy_queue.operate.configuration import as_lines
-    from dagy_queue.settings import current_origins
-
-    found = current_origins()
-    if as_json:
-        typer.echo(json_of(found, show_origin=show_origin))
-        return
-    for line in as_lines(found, show_origin=show_origin):
-        typer.echo(line)
-
-
-@app.command()
-def explain(
-    run_id: Annotated[str, typer.Argument(help="the run, or the Celery task: their ids are the same")],
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-    org: Annotated[str, typer.Option(help="only if the run is this org's")] = "",
-) -> None:
-    """Say how a run is doing: how its last attempt ended, what to do about it, and what happens next."""
-    from dagy_queue.operate.explain import as_lines, not_found
-    from dagy_queue.producer import DagLauncher
-
-    if not run_id.strip():
-        raise typer.BadParameter("give the id of a run: launch(...).run_id", param_hint="RUN_ID")
-    found = DagLauncher().explain(run_id, org_id=org)
-    if found is None:
-        typer.echo(f"dagy-queue: {not_found(run_id, org)}", err=True)
-        raise typer.Exit(1)
-    if as_json:
-        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
-        return
-    for line in as_lines(found):
-        typer.echo(line)
-
-
-@flow_app.command("push")
-def flow_push(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Python file that defines the flow")],
-    org: Annotated[str, typer.Option(help="org that owns the flow")],
-    version: Annotated[str | None, typer.Option(help="version; default: the flow's own")] = None,
-    flow: Annotated[str | None, typer.Option(help="which flow, if the file has several")] = None,
-) -> None:
-    """Build a flow's artifact, upload it and register the version."""
-    from dagy_queue.operate.flows import push_flow
-    from dagy_queue.settings import settings
-
-    pushed = push_flow(settings(), file, org_id=org, version=version, flow=flow)
-    typer.echo(f"registered {pushed.name} {pushed.version} for {pushed.org_id}: {pushed.artifact_uri}")
-
-
-def main() -> None:
-    """Run the command line; an error of ours is one message and exit code 1."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; an error of ours is one message, and an exit code by its kind."""
+    prepare_streams()
     try:
-        app()
+        app(args=arguments, prog_name=PROGRAM)
     except DagyQueueError as exc:
-        typer.echo(f"dagy-queue: {exc}", err=True)
-        sys.exit(1)
+        try:
+            complain(exc)
+        except OSError:  # who cannot be told has the exit code
+            lead_nowhere(sys.stderr)
+        sys.exit(exit_code_of(exc))
 
 
 if __name__ == "__main__":

@@ -1,59 +1,44 @@
-"""How ``dagy-queue explain`` shows what became of a run: as lines for people; or why there is none."""
+"""How ``dagy-queue explain`` shows what became of a run to people; pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagy_queue.errors import BatchNotFound, RedisUnavailable
+from dagy_queue.operate.text import aligned
+from dagy_queue.outcome_text import attempts_text
 from dagy_queue.producer.explanation import Explanation
-from dagy_queue.producer.publisher import default_publisher
 
 
 def as_lines(found: Explanation) -> Iterator[str]:
     """Yield the lines, without those that have nothing to say."""
     phase = "" if found["phase"] == found["status"] else f" ({found['phase']})"
-    rows = (
-        ("run", found["run_id"]),
-        ("org", found["org_id"]),
-        ("image", found["image"]) if found["image"] else ("flow", found["flow_name"]),
-        ("correlation", found["correlation_id"]),
-        ("batch", _batch(found)),
-        ("status", f"{found['status']}{phase}"),
-        ("attempt", _attempts(found)),
-        ("size", _size(found)),
-        ("created", found["created_at"] or ""),
-        ("started", found["started_at"] or ""),
-        ("ended", found["ended_at"] or ""),
-        ("what happened", found["summary"]),
-        ("detail", found["detail"]),
-        ("what to do", found["resolution"]),
-        ("exit code", "" if found["exit_code"] is None else str(found["exit_code"])),
-        ("task", found["task_arn"]),
-        ("log", found["log"]),
-        ("next", found["next"]),
+    yield from aligned(
+        [
+            ("run", found["run_id"]),
+            ("org", found["org_id"]),
+            ("image", found["image"]) if found["image"] else ("flow", _flow(found)),
+            ("correlation", found["correlation_id"]),
+            ("batch", _batch(found)),
+            ("status", f"{found['status']}{phase}"),
+            ("attempt", _attempts(found)),
+            ("size", _size(found)),
+            ("created", found["created_at"] or ""),
+            ("started", found["started_at"] or ""),
+            ("ended", found["ended_at"] or ""),
+            ("what happened", found["summary"]),
+            ("detail", found["detail"]),
+            ("what to do", found["resolution"]),
+            ("exit code", "" if found["exit_code"] is None else str(found["exit_code"])),
+            ("log ends with", "\n".join(found["log_lines"])),
+            ("task", attempts_text(found["task_arns"], found["task_arn"])),
+            ("log", found["log"]),
+            ("next", found["next"]),
+        ]
     )
-    width = max(len(name) for name, _ in rows)
-    for name, text in rows:
-        for number, line in enumerate(text.splitlines()):
-            yield f"{'' if number else name:<{width}}  {line}"
 
 
-def not_found(run_id: str, org: str) -> str:
-    """Say that there is no such run, and what the id is if it is a batch's."""
-    if not org and _is_batch(run_id):
-        return (
-            f"{run_id!r} is a batch, not a run: BatchHandle({run_id!r}).progress() counts its shards; explain one of "
-            f"them by its own id, BatchHandle({run_id!r}).shard(0).run_id"
-        )
-    return f"there is no run {run_id!r}{f' of org {org!r}' if org else ''}"
-
-
-def _is_batch(run_id: str) -> bool:
-    try:
-        default_publisher().batches.get(run_id)
-    except (BatchNotFound, RedisUnavailable):  # direct mode may have no Redis at all
-        return False
-    return True
+def _flow(found: Explanation) -> str:
+    return f"{found['flow_name']} {found['flow_version']}".strip()
 
 
 def _attempts(found: Explanation) -> str:

@@ -17,6 +17,7 @@ from dagy_queue.outcomes.outcome import Kind, Outcome
 from dagy_queue.outcomes.start_causes import START_CAUSES
 from dagy_queue.outcomes.stop_causes import STOP_CAUSES
 from dagy_queue.outcomes.stopped_task import StoppedContainer, StoppedTask
+from dagy_queue.outcomes.worker_reports import OUT_OF_MEMORY_RESOLUTION
 
 _OUT_OF_MEMORY = "outofmemory"
 _ESSENTIAL_EXITED = "EssentialContainerExited"
@@ -71,7 +72,7 @@ def _out_of_memory(task: StoppedTask, worker: StoppedContainer) -> Outcome:
         worker,
         kind=Kind.OUT_OF_MEMORY,
         summary=f"the container ran out of memory{code}",
-        resolution="choose more memory for the run, or let `oom_retries` and `grow_on_oom` do it",
+        resolution=OUT_OF_MEMORY_RESOLUTION,
     )
 
 

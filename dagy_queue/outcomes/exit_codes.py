@@ -38,7 +38,7 @@ _WORKER_MEANINGS = {
     ),
     ExitCode.DEPENDENCY_FAILED: (
         "a dependency package could not be installed",
-        "check that the package is where its URI says, and that the task role may read it; the log has pip's message",
+        "mend what the message names: an unreadable or unsafe package, or a requirement; the log has pip's words",
     ),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
@@ -43,6 +43,10 @@ class Outcome:
     """CPU units and MiB of the task, where ECS tells."""
     no_retry: str = ""
     """Why no other attempt follows, where none does and the dispatcher has said so."""
+    log_lines: tuple[str, ...] = ()
+    """The last lines of the container's log, where they were read: ``dispatch.failure_log_lines``."""
+    task_arns: Mapping[str, str] = field(default_factory=dict)
+    """The ECS task of every attempt, by the attempt's number; an attempt whose launch was refused has none."""
 
     @property
     def succeeded(self) -> bool:
@@ -55,11 +59,14 @@ class Outcome:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plain form: what is kept in the ledger and carried by RunFailed."""
-        values = {name: value for name, value in asdict(self).items() if value is not None and value != ""}
+        values = {name: value for name, value in asdict(self).items() if value not in (None, "", (), {})}
+        if self.log_lines:
+            values["log_lines"] = list(self.log_lines)
         return values | {"kind": self.kind.value, "summary": self.summary}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Read the plain form; unknown keys are left out."""
-        known = {f.name for f in fields(cls)}
-        return cls(**{k: v for k, v in values.items() if k in known and k != "kind"}, kind=Kind(values["kind"]))
+        known = {f.name for f in fields(cls)} - {"kind", "log_lines"}
+        given = {name: value for name, value in values.items() if name in known}
+        return cls(**given, kind=Kind(values["kind"]), log_lines=tuple(values.get("log_lines") or ()))

@@ -12,17 +12,14 @@ from celery import states
 from celery.canvas import Signature
 from celery.exceptions import ChordError
 
-from dagy_queue.errors import Problem, RequestInvalid, ResultTimeout
-from dagy_queue.ids import shard_correlation, shard_id
-from dagy_queue.ledger import BatchRecord, Phase, RunStatus
-from dagy_queue.ledger.errors import mapped
+from dagy_queue.errors import BatchNotFound, Problem, RequestInvalid, ResultTimeout, RunNotFound
+from dagy_queue.ids import shard_id
+from dagy_queue.ledger import BatchRecord, Phase, RunEntry, RunStatus
 from dagy_queue.messaging.shard_results import PAGE, ShardMeta, ShardResults, metas_of, shard_metas
+from dagy_queue.producer.ends import STATUS_OF_STATE
 from dagy_queue.producer.publisher import Publisher, default_publisher
-from dagy_queue.producer.run import STATUS_OF_STATE, RunHandle
-from dagy_queue.producer.waiting import wait_for
-from dagy_queue.requests import read_request
-from dagy_queue.requests.deltas import ShardSpec
-from dagy_queue.requests.shards import NUMBER
+from dagy_queue.producer.run import RunHandle
+from dagy_queue.producer.waiting import reading, wait_for
 
 _WATCH_SECONDS = 0.2
 
@@ -68,10 +65,10 @@ class ShardResult:
 class BatchHandle:
     """A batch, known by its id; any process can make one."""
 
-    def __init__(self, batch_id: str, publisher: Publisher | None = None) -> None:
+    def __init__(self, batch_id: str | uuid.UUID, publisher: Publisher | None = None) -> None:
         self.batch_id = checked_batch_id(batch_id)
         self._publisher = publisher or default_publisher()
-        self.result = self._publisher.app.AsyncResult(callback_id(batch_id))
+        self.result = self._publisher.app.AsyncResult(callback_id(self.batch_id))
         """Celery's result of the callback (or of the list of results, where there is no callback)."""
 
     def get(self, timeout: float | None = None) -> Any:
@@ -80,12 +77,12 @@ class BatchHandle:
         ``timeout`` in seconds. Raises celery's ChordError if more shards failed than the batch tolerates,
         ResultTimeout, BatchNotFound, RedisUnavailable.
         """
-        with mapped(self._publisher.settings.redis.url):
+        with reading(self.result):
             is_ready = self.result.ready()
         if not is_ready:
             self._publisher.batches.progress(self.batch_id)  # one that nobody knows would be waited for without end
         try:
-            result = wait_for(self.result, f"batch {self.batch_id}", timeout, self._publisher.settings.redis.url)
+            result = wait_for(self.result, f"batch {self.batch_id}", timeout)
         except ResultTimeout as exc:
             if self.progress().is_over:
                 raise ResultTimeout(
@@ -98,7 +95,12 @@ class BatchHandle:
         return result
 
     def results(self, first: int = 0, count: int | None = None) -> Iterator[ShardResult]:
-        """Yield the shards in order, as they are now, read a page at a time; ``count`` of them from ``first`` on."""
+        """Yield the shards in order, as they are now, read a page at a time; ``count`` of them from ``first`` on.
+
+        Raises IndexError for a ``first`` below 0, BatchNotFound, celery's ChordError if the batch's manifest cannot be
+        run, RedisUnavailable.
+        """
+        _check_index(first)
         total = self._runnable().total
         return map(_shard_result, self._metas(range(first, total if count is None else min(total, first + count))))
 
@@ -111,7 +113,9 @@ class BatchHandle:
         deadline = None if timeout is None else time.monotonic() + timeout
         while seen < batch.total or not batch.is_counted:
             ended = self._publisher.batches.ended_shards(self.batch_id, seen, PAGE)
-            yield from map(_shard_result, metas_of(self._backend, self.batch_id, ended))
+            with reading(self.result):
+                found = metas_of(self._publisher.app.backend, self.batch_id, ended)
+            yield from map(_shard_result, found)
             seen += len(ended)
             if not ended:
                 if deadline is not None and time.monotonic() > deadline:
@@ -152,9 +156,8 @@ class BatchHandle:
 
     def shard(self, index: int) -> RunHandle:
         """Return the handle of one shard, counted from 0. Raises IndexError for one that the batch cannot have."""
-        if index < 0:
-            raise IndexError(f"shards are counted from 0; {index} given")
-        return RunHandle(shard_id(self.batch_id, index), self._publisher)
+        _check_index(index)
+        return _ShardHandle(self.batch_id, index, self._publisher)
 
     def retry_failed(self, *, callback: Signature | None = None, **policies: Any) -> BatchHandle:
         """Launch the shards that failed or were cancelled once more, as a batch of their own, and return its handle.
@@ -163,7 +166,7 @@ class BatchHandle:
         ``callback`` and policies are the new batch's, as for ``fan_out``. Raises
         BatchNotFound if the ledger no longer has the shards, RequestInvalid if none failed, RedisUnavailable.
         """
-        from dagy_queue.producer.fan_out import policy_of, publish_batch
+        from dagy_queue.producer.again import shards_again
 
         batch = self._publisher.batches.get(self.batch_id)
         ended = [m for m in self._metas(range(batch.total)) if m.is_over]
@@ -172,21 +175,11 @@ class BatchHandle:
             left = f"; {batch.total - len(ended)} have not ended yet" if len(ended) < batch.total else ""
             allowed = f"a batch with shards that failed or were cancelled: none of its {batch.total} shards did{left}"
             raise RequestInvalid([Problem("batch_id", self.batch_id, allowed)], "retry")
-        deltas = [
-            {"correlation_id": shard_correlation(batch.correlation_id, shard), NUMBER: shard, **delta}
-            for shard, delta in zip(failed, self._publisher.batches.deltas(self.batch_id, failed), strict=True)
-        ]
-        request = read_request(batch.request)
-        return publish_batch(
-            self._publisher, request, ShardSpec.of(deltas), policy=policy_of(policies), callback=callback
-        )
+        return shards_again(self._publisher, self.batch_id, failed, callback=callback, policies=policies)
 
     def _metas(self, shards: range) -> Iterator[ShardMeta]:
-        return shard_metas(self._backend, self.batch_id, shards.stop, shards.start)
-
-    @property
-    def _backend(self) -> Any:
-        return self._publisher.app.backend
+        with reading(self.result):
+            yield from shard_metas(self._publisher.app.backend, self.batch_id, shards.stop, shards.start)
 
     def __len__(self) -> int:
         """Return the number of shards; 0 while the dispatcher still reads the batch's manifest."""
@@ -196,17 +189,52 @@ class BatchHandle:
         return f"BatchHandle({self.batch_id!r})"
 
 
+class _ShardHandle(RunHandle):
+    """The handle of a shard, which is not in the ledger before the dispatcher has entered it."""
+
+    def __init__(self, batch_id: str, index: int, publisher: Publisher) -> None:
+        super().__init__(shard_id(batch_id, index), publisher)
+        self._batch_id, self._index = batch_id, index
+
+    def _awaited(self, deadline: float | None) -> RunEntry:
+        while True:
+            try:
+                return self.entry()
+            except RunNotFound:
+                if not self._is_to_come():
+                    return self.entry()  # entered in between, or there is none
+            if deadline is not None and time.monotonic() > deadline:
+                raise ResultTimeout(f"shard {self._index} of batch {self._batch_id} is not entered yet")
+            time.sleep(_WATCH_SECONDS)
+
+    def _is_to_come(self) -> bool:
+        """Whether the dispatcher still has to enter the shard. Raises RunNotFound if the batch has no such shard."""
+        try:
+            batch = self._publisher.batches.get(self._batch_id)
+        except BatchNotFound:
+            return False
+        if batch.is_counted and self._index >= batch.total:
+            why = batch.refused or f"it has {batch.total} shards"
+            raise RunNotFound(f"batch {self._batch_id} has no shard {self._index}: {why}")
+        return batch.expanded <= self._index
+
+
 def callback_id(batch_id: str) -> str:
     """Return the Celery task id of a batch's callback."""
     return str(uuid.uuid5(uuid.UUID(batch_id), "callback"))
 
 
-def checked_batch_id(batch_id: str) -> str:
+def checked_batch_id(batch_id: str | uuid.UUID) -> str:
     """Return a batch's id as we write it. Raises RequestInvalid if it cannot be one."""
     try:
-        return str(uuid.UUID(batch_id))
+        return str(uuid.UUID(str(batch_id)))
     except ValueError:
         raise RequestInvalid([Problem("batch_id", batch_id, "a UUID")]) from None
+
+
+def _check_index(index: int) -> None:
+    if index < 0:
+        raise IndexError(f"shards are counted from 0; {index} given")
 
 
 def _shard_result(meta: ShardMeta) -> ShardResult:

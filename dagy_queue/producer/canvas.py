@@ -10,7 +10,7 @@ from celery.canvas import Signature, signature
 from dagy_queue.errors import Problem, RequestInvalid
 from dagy_queue.messaging.app import default_app
 from dagy_queue.messaging.names import LAUNCH_QUEUE, LAUNCH_TASK
-from dagy_queue.messaging.publication import enter_on_publish
+from dagy_queue.messaging.publication import enter_on_publish, shown_kwargs
 from dagy_queue.producer.building import default_builder
 from dagy_queue.requests import ContainerRequest, LaunchRequest, RunRequest
 
@@ -31,7 +31,9 @@ def launch_sig(request: RunRequest | None = None, *, receives: str | None = None
         raise RequestInvalid([Problem("receives", receives, "only flows have parameters to receive a result")])
     if receives is not None:
         kwargs["receives"] = receives
-    return signature(LAUNCH_TASK, kwargs=kwargs, queue=LAUNCH_QUEUE, immutable=receives is None, app=_own_app())
+    shown = shown_kwargs(kwargs["request"])
+    options = {"queue": LAUNCH_QUEUE, "immutable": receives is None, "kwargsrepr": shown}
+    return signature(LAUNCH_TASK, kwargs=kwargs, app=_own_app(), **options)
 
 
 def _own_app() -> Celery | None:
@@ -40,8 +42,8 @@ def _own_app() -> Celery | None:
 
 
 def to_json(request: RunRequest) -> dict[str, Any]:
-    """Return the JSON form of a request, without what has its default value."""
-    values = request.model_dump(mode="json", exclude_defaults=True)
+    """Return the JSON form of a request, with its kind."""
+    values = request.in_json()
     if isinstance(request, LaunchRequest | ContainerRequest):
         values["kind"] = request.kind
     return values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celery import current_app
@@ -47,6 +47,16 @@ def _is_link(value: Any) -> bool:
     return all(isinstance(link, Signature) for link in links)
 
 
+def _is_moment(value: Any) -> bool:
+    """Tell whether Celery can make a moment of it."""
+    try:
+        if isinstance(value, datetime):
+            return value.tzinfo is None or bool(value.astimezone(UTC))
+        return isinstance(value, int | float) and bool(datetime.now(UTC) + timedelta(seconds=value))
+    except (ValueError, OverflowError):
+        return False
+
+
 @dataclass(frozen=True, kw_only=True)
 class CeleryOptions:
     """Celery's own options of a launch: the same meaning as in ``apply_async``."""
@@ -73,15 +83,16 @@ class CeleryOptions:
             "ignore_result": self.ignore_result,
             "headers": dict(self.headers),
         }
-        return {name: value for name, value in options.items() if value}
+        # No seconds at all are a time, too: of a launch that came too late.
+        return {name: value for name, value in options.items() if value or (name == "expires" and value is not None)}
 
     def _problems(self) -> Iterator[Problem]:
         for name in ("link", "link_error"):
             value = getattr(self, name)
             if value is not None and not _is_link(value):
                 yield Problem(name, value, "the signature of a task, or a list of them")
-        if self.expires is not None and not isinstance(self.expires, int | float | datetime):
-            yield Problem("expires", self.expires, "seconds, or a datetime")
+        if self.expires is not None and not _is_moment(self.expires):
+            yield Problem("expires", self.expires, "seconds, or a datetime, that end before the year 10000")
         if isinstance(self.headers, Mapping):
             yield from json_problems(dict(self.headers), "headers")
         else:

@@ -5,17 +5,19 @@ From the ledger while the run is there, from its record after that, as ``produce
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from dagy_queue.errors import RequestInvalid
+from dagy_queue.errors import AwsError, RequestInvalid
 from dagy_queue.launching.logs import log_of
 from dagy_queue.ledger import Phase, RunEntry, RunStatus
 from dagy_queue.ledger.history import HistoryLedger
+from dagy_queue.producer.ends import as_it_ends
+from dagy_queue.producer.kept import find_record
 from dagy_queue.producer.publisher import Publisher
-from dagy_queue.producer.run import status_of
-from dagy_queue.producer.status import as_text, find_record
+from dagy_queue.producer.status import as_text
 from dagy_queue.requests import ContainerRequest, LaunchRequest, read_request
+from dagy_queue.requests.retry_policy import over_policy
 
 if TYPE_CHECKING:
     from dagy_queue.records.runs import RunRecord
@@ -48,39 +50,50 @@ class _Words(TypedDict):
     exit_code: int | None
     stop_code: str
     task_arn: str
+    log_lines: Sequence[str]
+    """The last lines of the container's log, of a run that failed."""
 
 
-class Explanation(_Words):
-    """What became of a run, ready for JSON."""
+class _Whose(TypedDict):
+    """Which run it is, and how far it has come."""
 
     run_id: str
     org_id: str
     flow_name: str
     """The flow; of a container its label."""
-    image: str
-    """The image of a container; '' for a flow, and for a run that left the ledger."""
+    flow_version: str
+    """The version that runs: what 'latest' meant at the first launch. Not settled before that ('' or 'latest')."""
     correlation_id: str
     batch_id: str
     shard: int | None
     created_at: str | None
     started_at: str | None
-    ended_at: str | None
     """Times are ISO 8601 in UTC."""
-    status: str
-    """QUEUED, RUNNING, SUCCEEDED, FAILED or CANCELLED."""
-    phase: str
     attempt: int
     """Which attempt it is at; they count from 1."""
     retries: int
+
+
+class Explanation(_Whose, _Words):
+    """What became of a run, ready for JSON."""
+
+    image: str
+    """The image of a container; '' for a flow, and for a run that left the ledger."""
+    ended_at: str | None
+    status: str
+    """QUEUED, RUNNING, SUCCEEDED, FAILED or CANCELLED."""
+    phase: str
     retries_of: Mapping[str, int]
-    """How many of them each budget has paid for, by the field of the request; {} for a run that left the ledger."""
+    """How many retries each budget has paid for, by the field of the request."""
     limits: Mapping[str, int]
-    """How many retries each of these budgets allows; {} for a run that left the ledger."""
+    """How many each of these budgets allows, where that is known."""
     cpu: int | None
     memory: int | None
     """CPU units and MiB of the attempt, where they are known."""
+    task_arns: Mapping[str, str]
+    """The ECS task of every attempt that has or had one, by the attempt's number."""
     log: str
-    """Log group and stream in CloudWatch, of runs whose task definition is ours."""
+    """Log group and stream in CloudWatch, where request and settings tell; '' for a run that left the ledger."""
     next: str
     """What happens next, in words."""
     retry_in: float | None
@@ -90,45 +103,36 @@ class Explanation(_Words):
 def find_explanation(publisher: Publisher, run_id: str) -> Explanation | None:
     """Return what the ledger says of a run, else its record; None if neither knows it."""
     for found in HistoryLedger(publisher.redis).snapshots([run_id]):
-        status = status_of(found.entry, publisher.app.AsyncResult(run_id))
-        request = _readable(found.request)
-        return explanation_of_entry(found.entry, status, publisher.runs.due_in(run_id), request, publisher.settings.ecs)
+        entry = as_it_ends(found.entry, publisher.app.AsyncResult(run_id))
+        request = _with_policy(_readable(found.request), entry)
+        return explanation_of_entry(entry, publisher.runs.due_in(run_id), request, publisher.settings.ecs)
     return explanation_of_record(find_record(run_id))
 
 
 def explanation_of_entry(
     entry: RunEntry,
-    status: RunStatus,
     due_in: float | None,
     request: LaunchRequest | ContainerRequest | None = None,
     ecs: EcsSettings | None = None,
 ) -> Explanation:
     """Return what the ledger says of a run whose delay, if it has one, is over in ``due_in`` seconds."""
-    outcome = (entry.completion or {}).get("outcome") or entry.ended_before or {}
+    outcome, status = (entry.completion or {}).get("outcome") or entry.ended_before or {}, entry.status
     waits = None if status.is_final else due_in
     words = _words(outcome, entry.task_arn, status)
     cpu, memory = _size(entry, outcome, request)
     return Explanation(
-        run_id=entry.run_id,
-        org_id=entry.org_id,
-        flow_name=entry.flow_name,
+        **_whose(entry),
+        **words,
         image=request.image if isinstance(request, ContainerRequest) else "",
-        correlation_id=entry.correlation_id,
-        batch_id=entry.batch_id,
-        shard=entry.shard,
-        created_at=as_text(entry.created_at),
-        started_at=as_text(entry.started_at),
         ended_at=as_text(entry.ended_at),
         status=status.value,
         phase=entry.phase.value,
-        attempt=entry.attempt,
-        retries=entry.retries,
         retries_of=entry.counts,
         limits={name: getattr(request, name) for name in entry.counts} if request else {},
         cpu=cpu,
         memory=memory,
+        task_arns=entry.task_arns,
         log=log_of(request, ecs, words["task_arn"]) if request and ecs else "",
-        **words,
         next=_over(outcome) if status.is_final else _next(entry, waits),
         retry_in=None if waits is None else round(waits, 1),
     )
@@ -140,29 +144,52 @@ def explanation_of_record(record: RunRecord | None) -> Explanation | None:
         return None
     status, outcome = RunStatus(record.status), record.outcome or {}
     return Explanation(
-        run_id=record.run_id,
-        org_id=record.org_id,
-        flow_name=record.flow_name,
+        **_whose(record),
+        **_words(outcome, record.task_arn, status),
         image="",
-        correlation_id=record.correlation_id,
-        batch_id=record.batch_id,
-        shard=record.shard,
-        created_at=as_text(record.created_at),
-        started_at=as_text(record.started_at),
         ended_at=as_text(record.completed_at),
         status=record.status,
         phase=record.phase,
-        attempt=record.attempt,
-        retries=record.retries,
-        retries_of={},
-        limits={},
+        retries_of=record.retries_of,
+        limits=record.limits,
         cpu=_integer(outcome.get("cpu")),
         memory=_integer(outcome.get("memory")),
-        log="",
-        **_words(outcome, record.task_arn, status),
+        task_arns=outcome.get("task_arns") or ({str(record.attempt): record.task_arn} if record.task_arn else {}),
+        log=record.log,
         next=_over(outcome) if status.is_final else "not known: the ledger has no such run any more",
         retry_in=None,
     )
+
+
+def _whose(run: RunEntry | RunRecord) -> _Whose:
+    return _Whose(
+        run_id=run.run_id,
+        org_id=run.org_id,
+        flow_name=run.flow_name,
+        flow_version=run.flow_version,
+        correlation_id=run.correlation_id,
+        batch_id=run.batch_id,
+        shard=run.shard,
+        created_at=as_text(run.created_at),
+        started_at=as_text(run.started_at),
+        attempt=run.attempt,
+        retries=run.retries,
+    )
+
+
+def _with_policy(
+    request: LaunchRequest | ContainerRequest | None, entry: RunEntry
+) -> LaunchRequest | ContainerRequest | None:
+    """Return a request over its deployment's retry policy, where its limits are to be told."""
+    from dagy_queue.records.deployments import find_deployment
+
+    if request is None or not (request.deployment_name and entry.counts):
+        return request
+    try:
+        found = find_deployment(request.org_id, request.deployment_name, request.environment)
+        return over_policy(request, found.defaults) if found else request
+    except (AwsError, RequestInvalid):
+        return request
 
 
 def _readable(request: Mapping[str, Any]) -> LaunchRequest | ContainerRequest | None:
@@ -208,6 +235,7 @@ def _words(outcome: Mapping[str, Any], task_arn: str, status: RunStatus) -> _Wor
         exit_code=outcome.get("exit_code"),
         stop_code=str(outcome.get("stop_code") or ""),
         task_arn=task_arn or str(outcome.get("task_arn") or ""),
+        log_lines=list(outcome.get("log_lines") or ()),
     )
 
 

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Any, Protocol
 
 from celery import current_app
-from celery.canvas import Signature, group
+from celery.canvas import Signature, _chain, chord, group, maybe_signature
 from kombu.utils.json import dumps
 from pydantic import ValidationError
 
@@ -21,6 +21,7 @@ from dagy_queue.messaging.publication import about_request
 from dagy_queue.messaging.routing import settle
 from dagy_queue.producer.batch import BatchHandle, callback_id, checked_batch_id
 from dagy_queue.producer.building import RequestBuilder, default_builder
+from dagy_queue.producer.bulk import check_message, check_shards
 from dagy_queue.producer.canvas import to_json
 from dagy_queue.producer.publisher import Publisher, default_publisher
 from dagy_queue.producer.shard_files import spec_from
@@ -28,7 +29,7 @@ from dagy_queue.requests import ContainerRequest, LaunchRequest, RunRequest
 from dagy_queue.requests.deltas import ShardSpec
 from dagy_queue.requests.parsing import problems_of
 from dagy_queue.requests.policies import BatchPolicy
-from dagy_queue.requests.sources import FileLines, Manifest
+from dagy_queue.requests.sources import MOST_MADE, FileLines, Manifest
 
 _POLICIES = frozenset(BatchPolicy.model_fields)
 
@@ -50,7 +51,7 @@ def fan_out(
     shards: Iterable[Mapping[str, Any]] | FileLines | Manifest | None = None,
     *,
     callback: Signature | None = None,
-    batch_id: str | None = None,
+    batch_id: str | uuid.UUID | None = None,
     launcher: FanOutLauncher | None = None,
     **fields: Any,
 ) -> BatchHandle:
@@ -98,19 +99,23 @@ def publish_batch(
     *,
     policy: BatchPolicy,
     callback: Signature | None = None,
-    batch_id: str | None = None,
+    batch_id: str | uuid.UUID | None = None,
 ) -> BatchHandle:
     """Publish a batch whose parts are checked already. Raises RequestInvalid for the callback, RedisUnavailable."""
     batch_id = new_id() if batch_id is None else checked_batch_id(batch_id)
+    if isinstance(source, ShardSpec):
+        check_shards(source.chunks)
     values = to_json(request) | {"correlation_id": request.correlation_id or batch_id}
 
     def message(task: str, task_id: str) -> Any:
         signature = publisher.app.signature(task, kwargs={"batch_id": batch_id}, queue=FAN_OUT_QUEUE)
         return publisher.renderer.signature(signature, task_id=task_id)
 
+    request_text = json.dumps(values)
+    check_message(request_text)
     record = {
-        "request": json.dumps(values),
-        "callback": dumps(_body(callback, batch_id)) if callback is not None else "",
+        "request": request_text,
+        "callback": dumps(_body(callback)) if callback is not None else "",
         "callback_id": callback_id(batch_id),
         "correlation": values["correlation_id"],
         "org": request.org_id,
@@ -123,7 +128,9 @@ def publish_batch(
         "canceller": message(CANCEL_BATCH_TASK, _derived(batch_id, "cancel")).message,
     }
     fields = {name: value for name, value in record.items() if value}
-    publisher.batches.publish(batch_id, message(FAN_OUT_TASK, batch_id), deltas=source, fields=fields)
+    is_new = publisher.batches.publish(batch_id, message(FAN_OUT_TASK, batch_id), deltas=source, fields=fields)
+    if not is_new and publisher.batches.get(batch_id).request.get("org_id") != request.org_id:
+        raise RequestInvalid([Problem("batch_id", batch_id, "an id that no other batch has")], "fan-out")
     return BatchHandle(batch_id, publisher)
 
 
@@ -186,6 +193,8 @@ def _alike(shards: Any, count: Any) -> list[dict[str, Any]]:
         raise RequestInvalid([Problem("task_count", count, "shards or a task_count, not both")], "fan-out")
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise RequestInvalid([Problem("task_count", count, "a number of tasks, at least 1")], "fan-out")
+    if count > MOST_MADE:
+        raise RequestInvalid([Problem("task_count", count, f"a number of tasks, at most {MOST_MADE:,}")], "fan-out")
     return [{} for _ in range(count)]
 
 
@@ -195,12 +204,20 @@ def _check_count(total: int, most: int | None) -> None:
         raise RequestInvalid([Problem("shards", total, allowed)], "fan-out")
 
 
-def _body(callback: Signature, batch_id: str) -> Signature:
-    if isinstance(callback, group) or not isinstance(callback, Signature):
+def _body(callback: Signature) -> Signature:
+    last = _last_task(callback)
+    if isinstance(last, group) or not isinstance(last, Signature):
         raise RequestInvalid(
             [Problem("callback", callback, "the signature of a task, chain or chord; a group has no single result")]
         )
     body = callback.clone()
     settle(body, current_app)
-    body.freeze(callback_id(batch_id))
     return body
+
+
+def _last_task(callback: Any) -> Any:
+    """Return the signature whose result is that of a callback."""
+    while isinstance(callback, _chain | chord):
+        inside = callback.body if isinstance(callback, chord) else next(reversed(callback.tasks), None)
+        callback = maybe_signature(inside)
+    return callback

@@ -57,6 +57,7 @@ class DagLauncher:
         """Raise RequestInvalid for options that cannot be used, SettingsInvalid for settings that cannot."""
         known = config or settings()
         self.builder = _builder(known, options)
+        self._only_org = known.records.org_id
         self._queue = QueuedLaunches(config)
         direct = options.get("mode", known.launch.mode) == "direct"
         self._way: Way = DirectLaunches(known) if direct else self._queue
@@ -124,22 +125,29 @@ class DagLauncher:
     def get_run_status(self, run_id: str, *, org_id: str = "") -> RunStatusReport | None:
         """Return the status of a run, from the ledger while it is there and from its record after that.
 
-        None if there is no such run, or (with ``org_id``) if it is another org's. Raises RedisUnavailable, AwsError.
+        None if there is no such run, or (with ``org_id``, or the setting ``records.org_id``) if it is another org's.
+        Raises RedisUnavailable, AwsError.
         """
         found = self._way.status(run_id) if is_run_id(str(run_id)) else None
-        return found if found and (not org_id or org_id == found["org_id"]) else None
+        return found if found and self._may_see(found["org_id"], org_id) else None
 
     def explain(self, run_id: str, *, org_id: str = "") -> Explanation | None:
         """Return how the last attempt of a run ended, what to do about it, and what happens next.
 
-        None if there is no such run, or (with ``org_id``) if it is another org's. Raises RedisUnavailable, AwsError.
+        None where :meth:`get_run_status` answers None. Raises RedisUnavailable, AwsError.
         """
         found = self._way.explain(run_id) if is_run_id(str(run_id)) else None
-        return found if found and (not org_id or org_id == found["org_id"]) else None
+        return found if found and self._may_see(found["org_id"], org_id) else None
+
+    def _may_see(self, owner: str, asked_for: str) -> bool:
+        return all(owner == org_id for org_id in (asked_for, self._only_org) if org_id)
 
     def _check_queue(self) -> None:
         if self._way is not self._queue:
-            raise SettingsInvalid("direct mode has no queue and no handles: use DagLauncher().launch(...)")
+            raise SettingsInvalid(
+                "direct mode has no queue, no batches and no handles: launch runs with `dagy-queue launch` or "
+                "DagLauncher().launch(...), or set DAGY_QUEUE__LAUNCH__MODE=queue"
+            )
 
     def _asked(
         self,

@@ -9,9 +9,10 @@ from typing import Any
 
 from dagy_queue.errors import DagyQueueError, Problem, RequestInvalid, ResultTimeout, RunCancelled, RunFailed
 from dagy_queue.ledger import Phase, RunEntry
-from dagy_queue.ledger.runs import Publication
+from dagy_queue.ledger.publications import Publication
 from dagy_queue.messaging.names import LAUNCH_QUEUE, LAUNCH_TASK
-from dagy_queue.messaging.publication import about_request
+from dagy_queue.messaging.publication import about_request, shown_kwargs
+from dagy_queue.producer.bulk import check_message
 from dagy_queue.producer.canvas import to_json
 from dagy_queue.producer.celery_options import CeleryOptions
 from dagy_queue.producer.explanation import Explanation, find_explanation
@@ -29,8 +30,9 @@ _SHORTEST_POLL, _LONGEST_POLL = 0.02, 0.5
 class QueuedLaunches:
     """Publishes runs."""
 
-    def __init__(self, config: Settings | None = None) -> None:
+    def __init__(self, config: Settings | None = None, publisher: Publisher | None = None) -> None:
         self._config = config
+        self._given = publisher
 
     def launch(
         self, asked: Sequence[Asked], *, wait: bool, options: CeleryOptions | None = None
@@ -65,6 +67,8 @@ class QueuedLaunches:
     @cached_property
     def publisher(self) -> Publisher:
         """Where runs are published."""
+        if self._given is not None:
+            return self._given
         return Publisher.build(self._config) if self._config else default_publisher()
 
     def _publish(self, requests: dict[str, RunRequest], options: CeleryOptions | None) -> None:
@@ -80,7 +84,8 @@ class QueuedLaunches:
         signature = publisher.app.signature(
             LAUNCH_TASK, kwargs={"request": values}, queue=LAUNCH_QUEUE, priority=request.priority, immutable=True
         )
-        message = publisher.renderer.signature(signature, task_id=run_id, **options)
+        message = publisher.renderer.signature(signature, task_id=run_id, kwargsrepr=shown_kwargs(values), **options)
+        check_message(message.message)
         return Publication(run_id, message, about_request(values))
 
     def _submitted(self, run_id: str, request: RunRequest, deadline: float) -> DagLaunchResult:

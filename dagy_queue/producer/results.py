@@ -39,6 +39,8 @@ class RunStatusReport(TypedDict):
     run_id: str
     org_id: str
     flow_name: str
+    flow_version: str
+    """The version that runs: what 'latest' meant at the first launch. Not settled before that ('' or 'latest')."""
     status: str
     """QUEUED, RUNNING, SUCCEEDED, FAILED or CANCELLED."""
     phase: str
@@ -51,3 +53,5 @@ class RunStatusReport(TypedDict):
     started_at: str | None
     completed_at: str | None
     error_message: str | None
+    outcome: Mapping[str, Any] | None
+    """How the last attempt ended, as :meth:`Outcome.to_dict` has it; None before the first one has."""

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from celery.result import AsyncResult
 
-from dagy_queue.errors import AwsRefused, RunNotFound
+from dagy_queue.errors import RunNotFound
 from dagy_queue.ledger import RunEntry, RunStatus
+from dagy_queue.producer.ends import as_it_ends
+from dagy_queue.producer.kept import find_record
 from dagy_queue.producer.publisher import Publisher
 from dagy_queue.producer.results import RunStatusReport
-from dagy_queue.producer.run import status_of
 
 if TYPE_CHECKING:
     from dagy_queue.records.runs import RunRecord
-
-_NO_CREDENTIALS = "NoCredentials"
 
 
 def find_status(publisher: Publisher, run_id: str) -> RunStatusReport | None:
@@ -27,47 +26,39 @@ def find_status(publisher: Publisher, run_id: str) -> RunStatusReport | None:
     """
     try:
         entry = publisher.runs.get(run_id)
-        return _report_of_entry(entry, publisher.app.AsyncResult(run_id))
+        return report_of_entry(entry, publisher.app.AsyncResult(run_id))
     except RunNotFound:
         return report_of_record(find_record(run_id))
 
 
-def find_record(run_id: str) -> RunRecord | None:
-    """Return the record of a run; None if there is none, or no way to read it."""
-    from dagy_queue.records.runs import find_run
-
-    try:
-        return find_run(run_id)
-    except AwsRefused as exc:
-        if exc.code == _NO_CREDENTIALS:
-            return None
-        raise
-
-
-def _report_of_entry(entry: RunEntry, result: AsyncResult) -> RunStatusReport:
+def report_of_entry(entry: RunEntry, result: AsyncResult) -> RunStatusReport:
     """Return what the ledger knows of a run, and of its end what Celery knows a moment earlier."""
-    status = status_of(entry, result)
-    report = _report(entry, status.value, entry.phase.value, entry.ended_at, _error(status, entry.completion))
-    if status.is_final and entry.ended_at is None:
-        report["completed_at"] = as_text(_in_utc(result.date_done)) or as_text(datetime.now(UTC))
-        report["error_message"] = None if status is RunStatus.SUCCEEDED else str(result.result)
-    return report
+    entry = as_it_ends(entry, result)
+    outcome = (entry.completion or {}).get("outcome") or entry.ended_before
+    error, told = _error(entry.status, outcome), _with_tasks(outcome, entry)
+    return _report(entry, entry.status.value, entry.phase.value, entry.ended_at, error, told)
 
 
 def report_of_record(record: RunRecord | None) -> RunStatusReport | None:
     """Return what a record says of a run."""
     if record is None:
         return None
-    return _report(record, record.status, record.phase, record.completed_at, record.error_message)
+    return _report(record, record.status, record.phase, record.completed_at, record.error_message, record.outcome)
 
 
 def _report(
-    run: RunEntry | RunRecord, status: str, phase: str, completed_at: datetime | None, error_message: str | None
+    run: RunEntry | RunRecord,
+    status: str,
+    phase: str,
+    completed_at: datetime | None,
+    error_message: str | None,
+    outcome: Mapping[str, Any] | None,
 ) -> RunStatusReport:
     return RunStatusReport(
         run_id=run.run_id,
         org_id=run.org_id,
         flow_name=run.flow_name,
+        flow_version=run.flow_version,
         status=status,
         phase=phase,
         attempt=run.attempt,
@@ -79,17 +70,19 @@ def _report(
         started_at=as_text(run.started_at),
         completed_at=as_text(completed_at),
         error_message=error_message,
+        outcome=outcome,
     )
 
 
-def _error(status: RunStatus, completion: Mapping[str, Any] | None) -> str | None:
+def _error(status: RunStatus, outcome: Mapping[str, Any] | None) -> str | None:
     if status in (RunStatus.FAILED, RunStatus.CANCELLED):
-        return str(((completion or {}).get("outcome") or {}).get("summary") or "") or None
+        return str((outcome or {}).get("summary") or "") or None
     return None
 
 
-def _in_utc(moment: datetime | None) -> datetime | None:
-    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
+def _with_tasks(outcome: Mapping[str, Any] | None, entry: RunEntry) -> Mapping[str, Any] | None:
+    """Return an outcome that names the tasks of all attempts, also where the run did not fail."""
+    return {**outcome, "task_arns": entry.task_arns} if outcome and entry.task_arns else outcome
 
 
 def as_text(moment: datetime | None) -> str | None:

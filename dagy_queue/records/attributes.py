@@ -16,6 +16,9 @@ from dagy_queue.requests.names import NAME_RULE, is_name
 LATEST = "latest"
 """The version that means: the one registered last."""
 
+MAX_SPEC_BYTES = 380_000
+"""Of a flow spec as text: an item of DynamoDB holds 400 KB (DynamoDB, "Quotas"), and there is more in it than that."""
+
 _OBJECT_URI = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^/].*", re.DOTALL)
 
 
@@ -24,7 +27,7 @@ class ObjectAttribute(JSONAttribute):
 
     def serialize(self, value: Any) -> str | None:
         """Return the text of a mapping."""
-        return None if value is None else json.dumps(value, sort_keys=True, separators=(",", ":"))
+        return None if value is None else _text(value)
 
 
 def read_object(value: Any, what: str) -> dict[str, Any]:
@@ -38,6 +41,16 @@ def read_object(value: Any, what: str) -> dict[str, Any]:
     if problems := list(json_problems(dict(found), what)):
         raise RequestInvalid(problems, what)
     return dict(found)
+
+
+def spec_problems(spec: Mapping[str, Any]) -> Iterable[Problem]:
+    """Yield what is wrong with the size of a flow spec."""
+    if (size := len(_text(spec))) > MAX_SPEC_BYTES:
+        allowed = (
+            f"at most {MAX_SPEC_BYTES:,} bytes, as an item of DynamoDB holds; a @flow with a parameter that has no "
+            "default makes its tasks anew for each run, and they are not in its spec"
+        )
+        yield Problem("spec", f"{len(spec.get('tasks') or ())} tasks in {size:,} bytes", allowed)
 
 
 def check(what: str, *problems: Iterable[Problem]) -> None:
@@ -67,3 +80,7 @@ def uri_problems(**uris: Any) -> Iterable[Problem]:
     for what, uri in uris.items():
         if not (isinstance(uri, str) and _OBJECT_URI.fullmatch(uri)):
             yield Problem(what, uri, "s3://bucket/key of an object")
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))

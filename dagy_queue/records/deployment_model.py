@@ -19,7 +19,6 @@ from dagy_queue.records.base import BILLING, Record
 from dagy_queue.requests import LaunchRequest
 from dagy_queue.requests.names import NAME_RULE, is_name
 from dagy_queue.requests.parsing import parse_request
-from dagy_queue.requests.retrying import RetryFields
 from dagy_queue.settings import RecordsSettings
 
 SHARED = "*"
@@ -44,9 +43,9 @@ _OF_THE_RUN = frozenset(
 """Fields that say which run it is: a deployment cannot give them."""
 
 _AROUND_THE_LAUNCH = frozenset(
-    {"capacity_provider_strategy", "cluster", "launch_type", "priority", "region", "timeout", *RetryFields.model_fields}
+    {"capacity_provider_strategy", "cluster", "launch_type", "priority", "region", "timeout"}
 )
-"""Fields that count before or after the launch, when nobody looks at the deployment: where a run waits, retries."""
+"""Fields that count before the launch, when nobody looks at the deployment: where a run waits, and until when."""
 
 
 def deployment_key(name: str, environment: str) -> str:
@@ -68,7 +67,8 @@ class DeploymentModel(Record):
     """Where runs are at home: the dependency packages they get, and defaults for fields of their requests.
 
     Without an ``org_id`` all orgs share it; the packages are always looked up for the run's own org. A slug may pin a
-    version, ``my-deps@1.0.0``. ``defaults`` are fields of a launch request, such as ``workload_profile``.
+    version, ``my-deps@1.0.0``. ``defaults`` are fields of a launch request, such as ``workload_profile`` or
+    ``max_retries``.
     Saving again replaces the deployment.
     """
 
@@ -110,6 +110,9 @@ class DeploymentModel(Record):
         self.deployment_id = deployment_key(self.deployment_name, self.environment)
 
     def _slug_problems(self) -> Iterable[Problem]:
+        if not isinstance(self.dep_package_slugs, list | tuple):
+            yield Problem("dep_package_slugs", self.dep_package_slugs, "a list of slugs")
+            return
         for slug in self.dep_package_slugs:
             try:
                 split_slug(slug)

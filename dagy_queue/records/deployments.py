@@ -1,15 +1,15 @@
-"""Deployments and their dependency packages, as launches ask for them. All reads are by org."""
+"""Deployments, as launches ask for them, and lists of them. All reads are by org."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from dagy_queue.errors import DeploymentNotFound, PackageNotFound
+from dagy_queue.errors import DeploymentNotFound
+from dagy_queue.records.attributes import check, name_problems
 from dagy_queue.records.base import dynamodb
-from dagy_queue.records.deployment_model import SHARED, DeploymentModel, deployment_key, split_slug
-from dagy_queue.records.package_model import DepPackageModel, package_key
+from dagy_queue.records.deployment_model import SHARED, DeploymentModel, deployment_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,16 +20,8 @@ class Deployment:
     environment: str
     package_slugs: tuple[str, ...]
     defaults: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DepPackage:
-    """One version of a dependency package. Without ``sha256`` it is not checked."""
-
-    slug: str
-    version: str
-    uri: str
-    sha256: str
+    is_shared: bool = field(default=False, compare=False)
+    """Whether it is all orgs', not one org's own."""
 
 
 def find_deployment(org_id: str, name: str, environment: str = "") -> Deployment | None:
@@ -52,6 +44,11 @@ def get_deployment(org_id: str, name: str, environment: str = "") -> Deployment:
     return found
 
 
+def is_registered(org_id: str, name: str) -> bool:
+    """Tell whether an org's runs can have a deployment of this name, in any environment. Raises an AwsError."""
+    return any(_named(owner, name) for owner in (org_id, SHARED))
+
+
 def choose(deployments: Sequence[Deployment], environment: str) -> Deployment | None:
     """Return the one of several deployments of the same name and owner that fits a run's environment."""
     by_environment = {deployment.environment: deployment for deployment in deployments}
@@ -61,21 +58,15 @@ def choose(deployments: Sequence[Deployment], environment: str) -> Deployment | 
     return found
 
 
-def find_packages(org_id: str, slugs: Iterable[str]) -> list[DepPackage]:
-    """Return an org's packages in the order of their slugs; ``slug@version`` pins a version, else it is the latest.
-
-    Raises RequestInvalid for what is no slug, PackageNotFound naming every package that is missing, or an AwsError.
-    """
-    keys = [(package_key(org_id, slug), version) for slug, version in map(split_slug, slugs)]
-    with dynamodb("dynamodb:BatchGetItem"):
-        found = {(p.package_id, p.version): p for p in DepPackageModel.batch_get(keys, consistent_read=True)}
-    if missing := [key for key in keys if key not in found]:
-        names = ", ".join(f"{key.partition('#')[2]!r} ({version})" for key, version in dict.fromkeys(missing))
-        raise PackageNotFound(
-            f"no dependency package {names} is registered for org {org_id!r}; register it with DepPackageModel("
-            f"slug=..., version=..., package_s3_uri=..., org_id={org_id!r}).save()"
-        )
-    return [_package(found[key]) for key in keys]
+def deployments_of_org(org_id: str) -> list[Deployment]:
+    """Return the deployments that an org's runs can have: its own, then those that all orgs share."""
+    check("deployment", name_problems(org_id=org_id))
+    with dynamodb("dynamodb:Query"):
+        return [
+            deployment_of(item)
+            for owner in (org_id, SHARED)
+            for item in DeploymentModel.query(owner, consistent_read=True)
+        ]
 
 
 def _named(owner: str, name: str) -> list[Deployment]:
@@ -83,15 +74,7 @@ def _named(owner: str, name: str) -> list[Deployment]:
         items = DeploymentModel.query(
             owner, DeploymentModel.deployment_id.startswith(deployment_key(name, "")), consistent_read=True
         )
-        return [
-            Deployment(
-                name=item.deployment_name,
-                environment=item.environment,
-                package_slugs=tuple(item.dep_package_slugs),
-                defaults=item.defaults,
-            )
-            for item in items
-        ]
+        return [deployment_of(item) for item in items]
 
 
 def _not_found(org_id: str, name: str, environment: str) -> str:
@@ -101,10 +84,15 @@ def _not_found(org_id: str, name: str, environment: str) -> str:
         return f"{text} in environment {environment!r}, only in {', '.join(known)}; register it there as well"
     if known:
         return f"{text} without an environment; set the request's environment to one of {', '.join(known)}"
-    return f"{text}; register it with DeploymentModel(deployment_name={name!r}, dep_package_slugs=[...]).save()"
+    return f"{text}; register it with `dagy-queue deployment set {name} --org {org_id}`, or as a DeploymentModel"
 
 
-def _package(item: DepPackageModel) -> DepPackage:
-    return DepPackage(
-        slug=item.slug, version=item.resolves_to or item.version, uri=item.package_s3_uri, sha256=item.sha256
+def deployment_of(item: DeploymentModel) -> Deployment:
+    """Return a deployment as a plain value."""
+    return Deployment(
+        name=item.deployment_name,
+        environment=item.environment,
+        package_slugs=tuple(item.dep_package_slugs),
+        defaults=item.defaults,
+        is_shared=item.owner == SHARED,
     )

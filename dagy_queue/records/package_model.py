@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pynamodb.attributes import UnicodeAttribute, UTCDateTimeAttribute
-from pynamodb.expressions.condition import Condition
+from pynamodb.attributes import UnicodeAttribute
+from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 
 from dagy_queue.errors import Problem
 from dagy_queue.records.attributes import check, name_problems, uri_problems, version_problems
@@ -24,11 +23,27 @@ def package_key(org_id: str, slug: str) -> str:
     return f"{org_id}#{slug}"
 
 
+class PackagesByOrg(GlobalSecondaryIndex["DepPackageModel"]):
+    """All versions of an org's packages, by slug."""
+
+    class Meta:
+        """What the index is called and holds."""
+
+        index_name = "by_org"
+        projection = IncludeProjection(
+            ["resolves_to", "status", "status_reason", "registered_at", "package_s3_uri", "sha256"]
+        )
+
+    org_id = UnicodeAttribute(hash_key=True)
+    slug = UnicodeAttribute(range_key=True)
+
+
 class DepPackageModel(Versioned):
-    """One version of a dependency package of one org: a zip in S3. ``save()`` makes it the slug's latest."""
+    """One version of a dependency package of one org: a zip or tar.gz in S3. ``save()`` makes it the slug's latest."""
 
     table_setting: ClassVar[str] = "dep_packages_table"
     what: ClassVar[str] = "dependency package"
+    command: ClassVar[str] = "dep"
 
     class Meta:
         """Bound to a table and region by ``bind_models``."""
@@ -41,7 +56,7 @@ class DepPackageModel(Versioned):
     slug = UnicodeAttribute()
     package_s3_uri = UnicodeAttribute()
     sha256 = UnicodeAttribute(default="")
-    registered_at = UTCDateTimeAttribute(default_for_new=lambda: datetime.now(UTC))
+    by_org = PackagesByOrg()
 
     def __init__(self, hash_key: Any = None, range_key: Any = None, **attributes: Any) -> None:
         """Take the fields by name; the key is composed of org and slug."""
@@ -57,15 +72,14 @@ class DepPackageModel(Versioned):
             version_problems(version=self.version),
             uri_problems(package_s3_uri=self.package_s3_uri),
             self._checksum_problems(),
+            self.status_problems(),
         )
         self.package_id = package_key(self.org_id, self.slug)
 
-    def unchanged(self) -> Condition:
-        """The same URI and checksum."""
-        same: Condition = DepPackageModel.package_s3_uri == self.package_s3_uri
-        same &= DepPackageModel.sha256 == self.sha256
-        allowed: Condition = DepPackageModel.package_id.does_not_exist() | same
-        return allowed
+    def has_content_of(self, other: Self) -> bool:
+        """The same archive, by its checksum, or by its URI if it has none."""
+        same_place = self.package_s3_uri == other.package_s3_uri
+        return self.sha256 == other.sha256 and (bool(self.sha256) or same_place)
 
     def label(self) -> str:
         """Slug and version."""

@@ -9,9 +9,9 @@ from typing import Any
 from dagy_queue.errors import Problem
 
 MAX_DEPTH = 64
+"""Levels of lists and objects that a value may have."""
 _MAX_BITS = 4096
 """Python itself reads no number of more than 4,300 digits."""
-"""Levels of lists and objects that a value may have."""
 
 
 def json_problems(value: Any, path: str, inside: tuple[int, ...] = ()) -> Iterator[Problem]:

@@ -72,6 +72,16 @@ class RunRequest(PlacementFields, RetryFields):
         parts.append(self.run_task_kwargs.get("overrides") or {})
         return len(json.dumps([part for part in parts if part], separators=(",", ":"), ensure_ascii=False))
 
+    def in_json(self) -> dict[str, Any]:
+        """Return the JSON form without what has its default value.
+
+        Retry fields that were given stay whatever they are: a deployment may have other ones.
+        """
+        values = self.model_dump(mode="json", exclude_defaults=True)
+        if said := RetryFields.model_fields.keys() & self.model_fields_set:
+            values |= self.model_dump(mode="json", include=said)
+        return values
+
     @field_validator("org_id", "environment", "deployment_name")
     @classmethod
     def _check_names(cls, value: str, info: ValidationInfo) -> str:

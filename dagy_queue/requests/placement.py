@@ -164,7 +164,7 @@ class PlacementFields(BaseModel):
     @field_validator("run_task_kwargs")
     @classmethod
     def _check_run_task_kwargs(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        check_run_task_kwargs(value, info.data.get("launch_type") if _may_be_on_fargate(info) else "EC2")
+        check_run_task_kwargs(value, _launch_type(info))
         return value
 
     @field_validator("tags")
@@ -221,6 +221,13 @@ def _may_be_on_fargate(info: ValidationInfo) -> bool:
         launch_type = info.data.get("launch_type")
         strategy = [item.model_dump(by_alias=True) for item in info.data.get("capacity_provider_strategy") or ()]
     return may_be_on_fargate(launch_type, strategy)
+
+
+def _launch_type(info: ValidationInfo) -> str | None:
+    """Return what a request's own fields mean as a launch type, a strategy too; None if they leave it open."""
+    if not _may_be_on_fargate(info):
+        return "EC2"
+    return "FARGATE" if info.data.get("capacity_provider_strategy") else info.data.get("launch_type")
 
 
 def _is_on_old_platform(info: ValidationInfo) -> bool:

@@ -17,15 +17,18 @@ from dagy_queue.requests.sizes import MAX_EPHEMERAL_GIB, MIN_EPHEMERAL_GIB, size
 from dagy_queue.requests.tags import check_tags
 
 MAX_SUBNETS, MAX_SECURITY_GROUPS = 16, 5
+MAX_CONSTRAINTS, MAX_STRATEGIES = 10, 5
 
 
 def run_task_problems(value: Mapping[str, Any], launch_type: str | None = None) -> Iterator[str]:
     """Yield what ECS would refuse. ``launch_type`` is what counts where the parameters say nothing of it."""
-    on_fargate = may_be_on_fargate(value.get("launchType") or launch_type, value.get("capacityProviderStrategy") or ())
+    launch_type, strategy = value.get("launchType") or launch_type, value.get("capacityProviderStrategy") or ()
+    on_fargate = may_be_on_fargate(launch_type, strategy)
     if value.get("propagateTags") == "SERVICE":
         yield "propagateTags: TASK_DEFINITION or NONE; a run has no service"
     if value.get("platformVersion") and not on_fargate:
         yield "platformVersion: leave it out on EC2"
+    yield from _placement_problems(value, on_fargate=on_fargate and bool(launch_type or strategy))
     yield from _capacity_problems(value)
     yield from _network_problems((value.get("networkConfiguration") or {}).get("awsvpcConfiguration"))
     yield from _raised(check_tags, {tag.get("key", ""): tag.get("value", "") for tag in value.get("tags") or ()})
@@ -33,6 +36,16 @@ def run_task_problems(value: Mapping[str, Any], launch_type: str | None = None) 
     yield from _size_problems(overrides, on_fargate=on_fargate)
     for override in overrides.get("containerOverrides") or ():
         yield from _container_problems(override)
+
+
+def _placement_problems(value: Mapping[str, Any], *, on_fargate: bool) -> Iterator[str]:
+    """``on_fargate`` is False where it is not certain: settings may say EC2."""
+    for name, most in (("placementConstraints", MAX_CONSTRAINTS), ("placementStrategy", MAX_STRATEGIES)):
+        given = len(value.get(name) or ())
+        if given and on_fargate:
+            yield f"{name}: leave it out on Fargate, which places tasks by itself"
+        elif given > most:
+            yield f"{name}: at most {most}; {given} given"
 
 
 def _capacity_problems(value: Mapping[str, Any]) -> Iterator[str]:

@@ -7,8 +7,9 @@ into the batch, and the dispatcher reads it (``dispatch/manifests.py``).
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, Self
@@ -16,6 +17,10 @@ from typing import Any, Self
 from dagy_queue.errors import Problem, RequestInvalid
 from dagy_queue.requests.rows import RowFormat, format_of
 
+MOST_MADE = 10_000_000
+"""Shards that a grid, a range or a ``task_count`` may make: they are all made here, before anything is sent."""
+
+_MOST = f"at most {MOST_MADE:,} shards; a larger batch is a manifest in S3"
 _ORDERED = "a list or another iterable with an order, such as range(1999, 2020)"
 
 
@@ -75,16 +80,20 @@ def grid(**axes: Iterable[Any]) -> list[dict[str, Any]]:
         raise RequestInvalid([Problem("grid", "", "at least one name with its values")], "fan-out")
     if problems := [Problem(f"grid.{name}", values, _ORDERED) for name, values in axes.items() if not _ordered(values)]:
         raise RequestInvalid(problems, "fan-out")
-    return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+    lists = {name: values if isinstance(values, range) else list(values) for name, values in axes.items()}
+    _check_made("grid", lists)
+    return [dict(zip(lists, values, strict=True)) for values in product(*lists.values())]
 
 
 def shard_range(name: str, start: int, stop: int, step: int = 1) -> list[dict[str, int]]:
     """Return a shard for each number of a range, as Python counts: ``stop`` is not in it. Raises RequestInvalid."""
     try:
-        return [{name: number} for number in range(start, stop, step)]
+        numbers = range(start, stop, step)
     except (TypeError, ValueError) as exc:
         asked = f"range({start!r}, {stop!r}, {step!r})"
         raise RequestInvalid([Problem(name, asked, f"a range of whole numbers: {exc}")], "fan-out") from None
+    _check_made("range", {name: numbers})
+    return [{name: number} for number in numbers]
 
 
 def lines(path: str | os.PathLike[str], *, types: Mapping[str, Any] | None = None) -> FileLines:
@@ -111,6 +120,21 @@ def _address(uri: str) -> tuple[str, str]:
     scheme, _, rest = uri.partition("://") if isinstance(uri, str) else ("", "", "")
     bucket, _, key = rest.partition("/")
     return (bucket, key) if scheme == "s3" else ("", "")
+
+
+def _check_made(what: str, lists: Mapping[str, Sequence[Any]]) -> None:
+    """Raise RequestInvalid for more shards than are made here."""
+    sizes = {name: _length(values) for name, values in lists.items()}
+    if math.prod(sizes.values()) > MOST_MADE:
+        shown = " x ".join(f"{name}: {size:,}" for name, size in sizes.items())
+        raise RequestInvalid([Problem(what, shown, _MOST)], "fan-out")
+
+
+def _length(values: Sequence[Any]) -> int:
+    """Return how many there are, also of a range that ``len`` cannot count."""
+    if not isinstance(values, range):
+        return len(values)
+    return max(0, -((values.start - values.stop) // values.step))
 
 
 def _ordered(values: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError, PydanticUseDefault
 
 from dagy_queue.requests.levels import level_problems
@@ -50,6 +50,12 @@ def _empty_is_none(value: Any) -> Any:
     return None if value == "" else value
 
 
+def _check_address(value: str) -> str:
+    if not value.strip():
+        raise allowed("an address to listen on, such as 127.0.0.1; every one there is would be 0.0.0.0")
+    return value
+
+
 LevelFields = Annotated[dict[str, Any], BeforeValidator(_check_level)]
 """A profile, or an environment's defaults."""
 
@@ -62,6 +68,9 @@ Limit = Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_empty_is_
 
 Share = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_empty_is_none)]
 """The same for a number that need not be whole."""
+
+Address = Annotated[str, AfterValidator(_check_address)]
+"""Where something listens. Sockets take an empty text for every address there is, and nobody means that by it."""
 
 Port = Annotated[Annotated[int, Field(ge=0, le=65_535)] | None, BeforeValidator(_empty_is_none)]
 """The port of something that need not be served."""

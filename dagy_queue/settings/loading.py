@@ -84,6 +84,9 @@ def _nested(given: Mapping[Path, Given]) -> dict[str, dict[str, Any]]:
 
 def _problems(error: ValidationError, given: Mapping[Path, Given]) -> Iterator[str]:
     for item in error.errors(include_url=False):
+        if item["type"] == "together":
+            yield _of_two_settings(item["ctx"], given)
+            continue
         where = [str(part) for part in item["loc"]]
         one = given.get(Path(*where[:2])) if len(where) > 1 else None
         origin = one.origin if one else DEFAULT
@@ -95,6 +98,13 @@ def _problems(error: ValidationError, given: Mapping[Path, Given]) -> Iterator[s
         section = SECTIONS.get(where[0])
         field = section.model_fields.get(where[1]) if section and len(where) == 2 else None
         yield str(Problem(f"{'.'.join(where)} ({origin})", without_secrets(item.get("input")), words(item, field)))
+
+
+def _of_two_settings(context: Mapping[str, Any], given: Mapping[Path, Given]) -> str:
+    """Return what is wrong with a setting that does not go with another one."""
+    path = Path(*context["setting"].split("."))
+    origin = given[path].origin if path in given else DEFAULT
+    return str(Problem(f"{path} ({origin})", context["value"], context["allowed"]))
 
 
 def _invalid(problems: Sequence[str]) -> SettingsInvalid:

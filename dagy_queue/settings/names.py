@@ -21,6 +21,7 @@ FLAT_NAMES = {
     "DAGY_ARTIFACT_BUCKET": "storage.artifact_bucket",
     "DAGY_TRACES_BUCKET": "storage.traces_bucket",
     "DAGY_EVENT_QUEUE_URL": "bridge.queue_url",
+    "DAGY_ORG_ID": "records.org_id",
     "AWS_REGION": "aws.region",
     "AWS_DEFAULT_REGION": "aws.region",
 }

@@ -11,7 +11,19 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from scripts.benchmarks import admission, enqueueing, events, large_fan_out, local_flows, quotas, throughput
+from scripts.benchmarks import (
+    admission,
+    announcing,
+    clients,
+    enqueueing,
+    events,
+    flower,
+    imports,
+    large_fan_out,
+    local_flows,
+    quotas,
+    throughput,
+)
 
 BENCHMARKS = {
     "throughput": throughput.run,
@@ -21,6 +33,10 @@ BENCHMARKS = {
     "large_fan_out": large_fan_out.run,
     "quotas": quotas.run,
     "local_flows": local_flows.run,
+    "imports": imports.run,
+    "clients": clients.run,
+    "flower": flower.run,
+    "announcing": announcing.run,
 }
 
 

@@ -86,7 +86,7 @@ def _launch(stack: LocalStack, run_ids: list[str]) -> None:
             request={"kind": "flow", "org_id": "bench", "flow_name": "f"},
             continuation=Continuation("resumed", '{"headers": {"dagy_attempt": "@dagy:attempt@"}}'),
             place=Place(pool="us-east-1/dagy|FARGATE", org="bench"),
-            expires_in=None,
+            expires=None,
             about={"org": "bench", "flow": "f"},
         )
     for _ in range(0, len(run_ids), _LEASED_AT_ONCE):

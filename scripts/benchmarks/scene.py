@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from dagy_queue import ContainerRequest
+from dagy_queue.local.environment import environ
 from dagy_queue.local.processes import Child
 from dagy_queue.local.stack import LocalStack
 
@@ -26,8 +26,7 @@ class Scene:
 
 @contextmanager
 def running_scene(**options: Any) -> Iterator[Scene]:
-    """Start a stack with one dispatcher and one bridge."""
-    with LocalStack(**options) as stack:
-        os.environ.update(stack.environment)
+    """Start a stack with one dispatcher and one bridge; nothing of the caller's settings leads elsewhere meanwhile."""
+    with LocalStack(**options) as stack, environ(stack.environment):
         quiet = "--log-level=warning"
         yield Scene(stack, stack.spawn("dispatcher", quiet), stack.spawn("bridge", quiet))

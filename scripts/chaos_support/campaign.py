@@ -74,10 +74,10 @@ class Campaign:
 
     def _wait(self, workload: Workload, havoc: Havoc) -> None:
         """Wait until the ledger and Celery say that everything is over; what is left in queues is a moment's."""
-        done, moved_at = -1, time.monotonic()
+        done, moved_at = None, time.monotonic()
         while not self._is_over(workload):
             now = self._done(workload)
-            if now != done:
+            if now is not None and now != done:
                 done, moved_at = now, time.monotonic()
                 print(f"{done:,} of {len(workload.expected):,} ended; {_counted(havoc.done)}", flush=True)
             if havoc.failure:
@@ -86,16 +86,17 @@ class Campaign:
                 raise Stalled(f"no run ended for {self._options.stall:g} s: {self._stuck(workload)}")
             time.sleep(LOOK_SECONDS)
 
-    def _done(self, workload: Workload) -> int:
+    def _done(self, workload: Workload) -> int | None:
+        """Return how many runs have ended, None while Redis is away."""
         try:
             batches = sum(batch.progress().done for batch in workload.batches)
             phases = ledger_phases(self._connection, workload.singles)
         except RedisUnavailable:
-            return -1
+            return None
         return batches + sum(phase.status.is_final for phase in phases.values())
 
     def _is_over(self, workload: Workload) -> bool:
-        if self._done(workload) < len(workload.expected):
+        if self._done(workload) != len(workload.expected):
             return False
         try:
             ended = all(
@@ -127,8 +128,7 @@ class Campaign:
 
     def _stack_counts(self) -> Counter[str]:
         stats = self._stack.admin("stats")
-        names = ("events_lost", "events_duplicated", "answers_dropped")
-        counts = Counter({name.replace("_", " "): int(stats[name]) for name in names if stats.get(name)})
+        counts = Counter({"events lost": int(stats["events_lost"])})
         counts["RunTask calls"] = int(stats["calls"].get("RunTask", 0))
         counts["calls throttled"] = int(stats["throttled"].get("RunTask", 0))
         counts["DescribeTasks calls"] = int(stats["calls"].get("DescribeTasks", 0))

@@ -18,7 +18,8 @@ from scripts.chaos_support.workload import Workload
 _AT_ONCE = 500
 _PHASES = {RunStatus.SUCCEEDED: Phase.SUCCEEDED, RunStatus.FAILED: Phase.FAILED, RunStatus.CANCELLED: Phase.CANCELLED}
 _STATES = {RunStatus.SUCCEEDED: "SUCCESS", RunStatus.FAILED: "FAILURE", RunStatus.CANCELLED: "REVOKED"}
-_QUEUES = ("leases", "delayed", "tasks", "stops", "published", "resumed", "published_batches", "ending", "cancelling")
+_QUEUES = ("leases", "delayed", "tasks", "stops", "passes", "published_batches", "ending", "cancelling")
+_QUEUES_BY_LIST = ("published", "resumed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +105,11 @@ def _leaked(connection: RedisConnection) -> tuple[int, list[str]]:
 
 
 def _left(connection: RedisConnection) -> tuple[int, list[str]]:
-    left = {name: int(connection.client.zcard(connection.key(name))) for name in _QUEUES}  # type: ignore[arg-type]
-    return sum(left.values()), [f"{name} {count}" for name, count in left.items() if count]
+    keys = [connection.key(name) for name in _QUEUES]
+    for name in _QUEUES_BY_LIST:
+        keys += connection.client.scan_iter(match=connection.key(name, "*"), count=1000)
+    left = {key: int(connection.client.zcard(key)) for key in keys}  # type: ignore[arg-type]
+    return sum(left.values()), [f"{key} {count}" for key, count in left.items() if count]
 
 
 def _callbacks(workload: Workload, connection: RedisConnection) -> Iterator[Finding]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
-from types import FrameType
 
+from dagy_queue.interrupts import interrupted_by
 from scripts.demo_support.options import Options, parse
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -14,20 +14,12 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def main() -> int:
     """Run the demo; return 0 for the right answer, 1 if it failed, 130 if it was interrupted."""
     options = parse()
-    for number in _SIGNALS:
-        signal.signal(number, _interrupt)
-    try:
-        return _run(options)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    """Interrupt once; nothing disturbs the stopping then."""
-    for one in _SIGNALS:
-        signal.signal(one, signal.SIG_IGN)
-    raise KeyboardInterrupt
+    with interrupted_by(_SIGNALS, KeyboardInterrupt):
+        try:
+            return _run(options)
+        except KeyboardInterrupt:
+            print("stopped", file=sys.stderr)
+            return 130
 
 
 def _run(options: Options) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 PERIODS = {4: "quarter", 12: "month", 53: "week", 365: "day"}
 """What one shard holds, by the number of shards."""
@@ -23,6 +24,8 @@ class Options:
     shards: int
     keep: bool
     flower: bool
+    against: Path | None = None
+    """The environment of a stack that runs already; None starts one."""
 
     @property
     def period(self) -> str:
@@ -33,7 +36,9 @@ class Options:
 def parse(arguments: Sequence[str] | None = None) -> Options:
     """Read the options; ends the process with code 2 if they are wrong, with 0 after --help."""
     found = _parser().parse_args(arguments)
-    return Options(shards=found.shards, keep=found.keep, flower=not found.no_flower)
+    return Options(
+        shards=found.shards, keep=found.keep, flower=not (found.no_flower or found.against), against=found.against
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -42,7 +47,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--shards", type=_shards, default=12, metavar="N", help=shards)
     parser.add_argument("--keep", action="store_true", help="keep the stack and Flower running until Ctrl-C")
     parser.add_argument("--no-flower", action="store_true", help="do not start Flower")
+    against = "use a stack that runs already, by the file of its environment: compose.env or .dagy/env"
+    parser.add_argument("--against", type=_file, metavar="FILE", help=against)
     return parser
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"{text!r} is no file: `dagy-queue up` writes .dagy/env, compose.env is here")
+    return path
 
 
 def _shards(text: str) -> int:

@@ -63,8 +63,14 @@ class Demo:
         self._screen.times()
 
     def _start(self) -> Services:
-        with self._screen.part("stack", "starting Redis, AWS, dispatcher, bridge and application") as part:
-            services = self._exit.enter_context(running(flower=self._options.flower))
+        against = self._options.against
+        doing = (
+            f"the application on the stack of {against}"
+            if against
+            else "Redis, AWS, dispatcher, bridge and application"
+        )
+        with self._screen.part("stack", f"starting {doing}") as part:
+            services = self._exit.enter_context(running(flower=self._options.flower, against=against))
             services.wait_until_ready()
             stack = services.stack
             part.note = f"Redis {stack.redis_url}, AWS {stack.endpoint_url}, dispatcher, bridge, application"
@@ -141,7 +147,7 @@ class Demo:
             if url:
                 services.wait_for_flower()
                 screen.say(f"Flower is at {url}")
-            screen.say(f"Redis, AWS and all processes keep running (logs: {services.stack.log_dir}); Ctrl-C stops them")
+            screen.say(f"all processes keep running (logs: {services.stack.log_dir}); Ctrl-C stops those of the demo")
             while True:
                 services.check()
                 time.sleep(1)

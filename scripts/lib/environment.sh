@@ -75,7 +75,7 @@ _install() {
   local directory=$1 log=$1/install.log
   shift
   if command -v uv >/dev/null 2>&1; then
-    uv pip install --quiet --python "$directory/bin/python" "$@" >"$log" 2>&1 && return 0
+    uv pip install --quiet --compile-bytecode --python "$directory/bin/python" "$@" >"$log" 2>&1 && return 0
   else
     "$directory/bin/python" -m pip install --disable-pip-version-check "$@" >"$log" 2>&1 && return 0
   fi

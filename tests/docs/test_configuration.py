@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import re
+import os
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from dagy_queue.dispatch.findings import settings_findings
 from dagy_queue.settings import Settings, origins, read_settings
+from tests.docs.snippets import BIN, ROOT, blocks
 
-PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
+PAGE = ROOT / "docs" / "configuration.md"
 
 
 def block(language: str, containing: str) -> str:
-    found = re.findall(rf"^```{language}\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
-    (one,) = [text for text in found if containing in text]
-    return str(one)
+    (one,) = [text for text in blocks(PAGE, language) if containing in text]
+    return one
 
 
 def variables() -> dict[str, str]:
@@ -54,3 +55,14 @@ def test_the_variables_win_over_the_sample(directory: Path) -> None:
     assert where["aws.region"] == ("eu-central-1", "file dagy-queue.toml")
     assert list(found.settings.profiles) == ["etl_pipeline:large_dataset", "etl_pipeline:quick"]
     assert found.settings != Settings()
+
+
+def test_the_command_prints_where_each_setting_is_from(directory: Path) -> None:
+    words = shlex.split(block("bash", "--show-origin"))
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "DAGY_"))}
+    program = str(BIN / words[0])
+    done = subprocess.run(
+        [program, *words[1:]], cwd=directory, env=inherited | variables(), capture_output=True, text=True, check=True
+    )
+    assert 'redis.url = "redis://:***@redis.internal:6379/0"  # env DAGY_REDIS_URL\n' in done.stdout
+    assert 'aws.region = "eu-central-1"  # file dagy-queue.toml\n' in done.stdout

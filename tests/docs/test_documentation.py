@@ -7,24 +7,22 @@ import os
 import re
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from dagy_queue.local.redis_server import free_port
+from dagy_queue.local.free_port import free_port
 from dagy_queue.local.stack import LocalStack
+from dagy_queue.settings import load_settings
+from scripts.cli_reference import reference as cli_reference
 from scripts.settings_reference import reference
+from tests.docs.snippets import BIN, ROOT, blocks, fetched, run
 from tests.integration.waiting import eventually
 
-ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-BIN = Path(sys.executable).parent
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+PICTURES = ("docs/images/flower.png", "docs/images/watch.svg")
+"""What `scripts/screenshots` makes."""
 
 
 @pytest.fixture(scope="module")
@@ -35,30 +33,6 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, 
         stack.spawn("dispatcher")
         stack.spawn("bridge")
         yield directory, {**os.environ, **stack.environment, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-
-
-def run(command: list[str], directory: Path, environment: dict[str, str]) -> str:
-    done = subprocess.run(
-        command, cwd=directory, env=environment, capture_output=True, text=True, timeout=90, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def test_the_readmes_snippets_run_as_they_stand(workplace: tuple[Path, dict[str, str]]) -> None:
-    directory, environment = workplace
-    flow, *programs = blocks(ROOT / "README.md", "python")
-    (directory / "greeting.py").write_text(flow)
-    (push,) = [
-        line for block in blocks(ROOT / "README.md", "bash") for line in block.splitlines() if "flow push" in line
-    ]
-    assert "registered greeting 1.0.0 for acme" in run(push.split(), directory, environment)
-    outputs = [run([sys.executable, "-c", program], directory, environment) for program in programs]
-    launched, fanned_out, containers, composed = outputs
-    assert containers == "21\n"
-    assert launched.endswith("Hello, Ada!\n")
-    assert fanned_out.splitlines()[-2:] == ["3 of 3", "['Hello, Ada!', 'Hello, Grace!', 'Hello, Edsger!']"]
-    assert composed == "Hello, ['Hello, Ada!', 'Hello, Grace!']!\n"
 
 
 def test_the_snippets_of_launching_run_as_they_stand(workplace: tuple[Path, dict[str, str]]) -> None:
@@ -113,8 +87,53 @@ def test_the_snippets_of_fan_out_run_as_they_stand(workplace: tuple[Path, dict[s
         "25",
         "3 3 1 True",
         "1 ['FAILED']",
+        "[1] [23, None, 25]",
         "48",
     ]
+
+
+def test_the_page_of_the_registry_runs_as_it_stands(workplace: tuple[Path, dict[str, str]]) -> None:
+    directory, environment = workplace
+    page = ROOT / "docs" / "registry.md"
+    flow, launching, deployment, models = blocks(page, "python")
+    push, look, deprecate, deployments = blocks(page, "bash")
+    (directory / "visits.py").write_text(flow)
+    pushed = run(["bash", "-ec", push], directory, environment)
+    assert "registered my-deps 1.0.0 for globex" in pushed
+    assert "registered visits 1.0.0 for globex" in pushed
+    assert run([sys.executable, "-c", launching], directory, environment) == "0\n1.0.0\n"
+    as_globex = {**environment, "DAGY_ORG_ID": "globex"}
+    shown = run(["bash", "-ec", look], directory, as_globex)
+    assert re.search(r"^visits +1\.1\.0 +2 ", shown, re.MULTILINE)
+    assert re.search(r"^version +1\.1\.0 \(latest\)$", shown, re.MULTILINE)
+    said = run(["bash", "-ec", deprecate], directory, as_globex)
+    assert re.search(r"^1\.1\.0 +INACTIVE \(counts holidays twice\) ", said, re.MULTILINE)
+    assert re.search(r"^1\.0\.0 +latest +ACTIVE ", said, re.MULTILINE)
+    assert said.endswith("visits 1.1.0 of globex: ACTIVE\n")
+    set_and_shown = run(["bash", "-ec", deployments], directory, as_globex)
+    assert re.search(r"^tools +\(any\) +all orgs$", set_and_shown, re.MULTILINE)
+    assert run([sys.executable, "-c", f"{deployment}\n{models}"], directory, environment) == "1.0.0\n"
+
+
+def test_the_page_of_the_tables_runs_as_it_stands(workplace: tuple[Path, dict[str, str]]) -> None:
+    directory, environment = workplace
+    (tables,) = blocks(ROOT / "docs" / "records.md", "bash")
+    assert {line.rpartition(": ")[2] for line in run(["bash", "-ec", tables], directory, environment).splitlines()} == {
+        "exists"
+    }
+    flow = blocks(ROOT / "README.md", "python")[0]
+    (directory / "greeting.py").write_text(flow)
+    run(["dagy-queue", "flow", "push", "greeting.py", "--org", "acme"], directory, environment)
+    batch = "fan_out(flow_name='greeting', org_id='acme', shards=[{'name': n} for n in 'abc']).get(timeout=60)"
+    run([sys.executable, "-c", f"from dagy_queue import fan_out; {batch}"], directory, environment)
+    (lists,) = blocks(ROOT / "docs" / "records.md", "python")
+    wait = "from dagy_queue.records.run_queries import *; print(len(runs_of_flow('acme', 'greeting', SUCCEEDED).runs))"
+    wait = wait.replace("SUCCEEDED", "RunFilter(statuses=('SUCCEEDED',))")
+    eventually(lambda: int(run([sys.executable, "-c", wait], directory, environment)) >= 3, "the batch is recorded", 60)
+    counts = run([sys.executable, "-c", lists], directory, environment).splitlines()
+    assert counts[0] == "2 True"
+    assert int(counts[1]) >= 3
+    assert counts[2:] == ["[0, 1, 2]", "3", "succeeded", "None []"]
 
 
 def test_the_commands_of_the_bridge_run_as_they_stand(workplace: tuple[Path, dict[str, str]]) -> None:
@@ -147,12 +166,10 @@ def test_the_bridge_serves_what_its_page_says(workplace: tuple[Path, dict[str, s
     assert named <= set(re.findall(r"^# TYPE (\w+)", metrics, re.MULTILINE))
 
 
-def fetched(url: str) -> str:
-    try:
-        with urllib.request.urlopen(url, timeout=20) as answer:  # noqa: S310 - our own
-            return str(answer.read().decode())
-    except OSError:
-        return ""
+def test_the_redrive_policy_of_the_bridges_page_leaves_the_bridge_its_tries() -> None:
+    policy, _ = (json.loads(text) for text in blocks(ROOT / "docs" / "bridge.md", "json"))
+    assert policy.keys() == {"deadLetterTargetArn", "maxReceiveCount"}
+    assert policy["maxReceiveCount"] > load_settings().bridge.max_receives
 
 
 def test_the_policy_of_the_bridge_allows_every_call_that_it_makes() -> None:
@@ -168,10 +185,29 @@ def test_the_snippets_of_retries_run_as_they_stand(workplace: tuple[Path, dict[s
     page = ROOT / "docs" / "retries.md"
     program = [*blocks(page, "python"), "print(run.run_id)"]
     *printed, run_id = run([sys.executable, "-c", "\n".join(program)], directory, environment).splitlines()
-    assert printed == ["0", "0", "0", "True", "failed {'max_retries': 2}"]
+    of_deployment = ["failed {'max_retries': 2} its max_retries (2) are used up", "failed {} its max_retries are 0"]
+    assert printed == ["0", "0", "0", "True", *of_deployment, "failed {'max_retries': 2}"]
     (explain,) = [block.strip() for block in blocks(page, "bash")]
     answer = run(["bash", "-c", explain], directory, {**environment, "RUN_ID": run_id})
     assert "what happened  the container failed (exit code 3)" in answer
+
+
+@pytest.mark.timeout(500)
+def test_the_commands_of_the_command_lines_page_run_as_they_stand(workplace: tuple[Path, dict[str, str]]) -> None:
+    directory, environment = workplace
+    script = "\n".join(blocks(ROOT / "docs" / "command-line.md", "bash"))
+    printed = run(["bash", "-e", "-c", script], directory, environment, seconds=400)
+    for words in (
+        "it exited with 3",
+        "log ends with  at work",
+        "(attempt 2)",
+        "a shard failed",
+        "1x the container failed (exit code 1)",
+        "had ended already",
+        "everything is as it should be",
+        "canary",
+    ):
+        assert words in printed
 
 
 def test_the_local_stacks_snippet_runs() -> None:
@@ -185,20 +221,32 @@ def test_the_local_stacks_faults_are_injected_by_http_as_its_page_says(tmp_path:
         run(["bash", "-c", command.replace("http://127.0.0.1:4566", stack.endpoint_url)], tmp_path, dict(os.environ))
 
 
-def test_the_readmes_scripts_exist_and_can_be_run() -> None:
-    commands = {word for block in blocks(ROOT / "README.md", "bash") for word in block.split() if word.startswith("./")}
-    assert commands == {"./scripts/demo", "./scripts/test"}
-    assert all(os.access(ROOT / command, os.X_OK) for command in commands)
-
-
 def test_the_page_of_settings_is_up_to_date() -> None:
     assert (ROOT / "docs" / "settings.md").read_text() == reference()
 
 
+def test_the_page_of_commands_is_up_to_date() -> None:
+    assert (ROOT / "docs" / "cli.md").read_text() == cli_reference()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", page.read_text()):
-        assert (page.parent / target).exists(), f"{page.name}: {target}"
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", without_comments(page)):
+        if target not in PICTURES or (ROOT / "scripts" / "screenshots").exists():
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_into_pages_lead_to_a_heading(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\((?!https?://)([^)#]*)#([^)]+)\)", without_comments(page)):
+        text = (page.parent / target).read_text() if target else page.read_text()
+        headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+        assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, target
+
+
+def without_comments(page: Path) -> str:
+    """Return a page's text without what is commented out."""
+    return re.sub(r"<!--.*?-->", "", page.read_text(), flags=re.DOTALL)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -6,12 +6,13 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-from celery import Celery, signature
+from celery import Celery, _state, signature
 from celery.canvas import Signature
 from celery.result import AsyncResult
 
@@ -46,6 +47,19 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     forget_settings()
 
 
+@contextmanager
+def stack_of_its_own(data_dir: Path, *, simulate: bool = True) -> Iterator[LocalStack]:
+    """A stack for one module: this process's settings, app and tables are that stack's meanwhile."""
+    with LocalStack(data_dir=data_dir, simulate=simulate) as running, pytest.MonkeyPatch.context() as patch:
+        for name, value in running.environment.items():
+            patch.setenv(name, value)
+        forget_settings()
+        patch.setattr(_state._tls, "current_app", messaging_app.default_app(), raising=False)
+        yield running
+        let_go_of_results()
+    forget_settings()
+
+
 def let_go_of_results() -> None:
     """Have Celery unsubscribe from the results it listens for, while their Redis is there.
 
@@ -53,7 +67,8 @@ def let_go_of_results() -> None:
     """
     gc.collect()
     for result in [each for each in gc.get_objects() if isinstance(each, AsyncResult)]:
-        result.backend.remove_pending_result(result)
+        with suppress(RuntimeError):  # the Redis of another stack, which has ended
+            result.backend.remove_pending_result(result)
 
 
 def forget_settings() -> None:
@@ -98,7 +113,8 @@ def echo() -> Callable[..., Signature]:
 @pytest.fixture
 def noted(flows: LocalStack) -> Callable[[str], list[str]]:
     """Wait for what the application noted under a key."""
-    client = redis.Redis.from_url(flows.redis_url, decode_responses=True)
+    # One that waits: a client gives a call up after five seconds, calls again, and what came in between is lost.
+    client = redis.Redis.from_url(flows.redis_url, decode_responses=True, socket_timeout=None)
 
     def read(key: str) -> list[str]:
         if (first := client.blpop([f"noted:{key}"], timeout=TIMEOUT)) is None:

@@ -9,6 +9,7 @@ import pytest
 from dagy_queue import (
     BatchHandle,
     DagLauncher,
+    LedgerError,
     Phase,
     RedisUnavailable,
     RequestInvalid,
@@ -22,7 +23,8 @@ from dagy_queue import (
     load_settings,
 )
 from dagy_queue.ids import new_id
-from dagy_queue.local.redis_server import free_port
+from dagy_queue.ledger import RedisConnection
+from dagy_queue.local.free_port import free_port
 from dagy_queue.local.stack import LocalStack
 from tests.integration.conftest import ORG, TIMEOUT, app_sig
 from tests.integration.waiting import eventually
@@ -74,6 +76,23 @@ def test_a_task_id_that_ecs_could_not_carry_ends_failed() -> None:
         result.get(timeout=TIMEOUT)
 
 
+@pytest.mark.parametrize("junk", ["high", [9], -1])
+def test_a_hand_made_message_may_carry_anything_as_its_priority(junk: object) -> None:
+    result = launch_sig(flow_name="echo", org_id=ORG, parameters={"value": 1}).apply_async(priority=junk)
+    assert result.get(timeout=TIMEOUT) == 1
+
+
+def test_a_run_on_which_the_ledger_fails_ends_failed_and_the_others_go_on(flows: LocalStack) -> None:
+    client = RedisConnection(flows.settings().redis).client
+    client.set("dagy:lane:us-east-1/dagy|FARGATE:unlucky", "no lane")
+    run = launch(flow_name="echo", org_id="unlucky")
+    with pytest.raises(LedgerError, match="WRONGTYPE"):
+        run.get(timeout=TIMEOUT)
+    eventually(lambda: run.entry().phase is Phase.FAILED, "the run is closed")
+    assert "WRONGTYPE" in run.outcome().summary
+    assert launch(flow_name="echo", org_id=ORG, parameters={"value": 1}).get(timeout=TIMEOUT) == 1
+
+
 def test_the_outcome_says_what_the_error_says() -> None:
     run = launch(flow_name="broken", org_id=ORG)
     with pytest.raises(RunFailed, match="no luck") as caught:
@@ -92,9 +111,16 @@ def echo_to(callback: object) -> object:
     return fan_out(flow_name="echo", org_id=ORG, shards=[{}], callback=callback)
 
 
-def test_a_process_that_exits_without_a_report_is_no_success() -> None:
+@pytest.mark.parametrize("code", [0, 7])
+def test_a_flow_that_calls_os_exit_is_no_success(code: int) -> None:
+    with pytest.raises(RunFailed, match=rf"ProcessExited in task 'vanish': .*os\._exit\({code}\)") as caught:
+        launch(flow_name="vanishing", org_id=ORG, parameters={"code": code}).get(timeout=TIMEOUT)
+    assert caught.value.outcome["exit_code"] == (code or 1)
+
+
+def test_a_worker_image_that_leaves_no_report_is_no_success() -> None:
     with pytest.raises(RunFailed, match="without writing its report"):
-        launch(flow_name="vanishing", org_id=ORG).get(timeout=TIMEOUT)
+        launch(flow_name="echo", org_id=ORG, worker_image="dagy-local/stub").get(timeout=TIMEOUT)
 
 
 def test_a_run_that_was_never_published_is_not_found() -> None:

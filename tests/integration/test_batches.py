@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from celery import Celery
+from celery import Celery, chain, chord, group
+from celery.canvas import Signature
 from celery.exceptions import ChordError
 
 from dagy_queue import (
@@ -18,6 +19,7 @@ from dagy_queue import (
     RequestInvalid,
     RunStatus,
     fan_out,
+    launch_sig,
 )
 from dagy_queue.ids import new_id
 from dagy_queue.local.stack import LocalStack
@@ -148,15 +150,31 @@ def test_failed_shards_can_be_tried_again() -> None:
     assert [again.shard(n).entry().correlation_id for n in range(len(again))] == [f"root:{n}" for n in failed]
 
 
+def test_the_shards_of_a_cancelled_batch_are_tried_again_as_they_were() -> None:
+    batch = fan_out(flow_name="echo", org_id=ORG, shards=[{"value": n} for n in range(3)], max_parallel=1)
+    batch.cancel()
+    with pytest.raises(ChordError, match="cancelled"):
+        batch.get(timeout=TIMEOUT)
+    left = [shard.index for shard in batch.results() if shard.status is RunStatus.CANCELLED]
+    assert batch.retry_failed().get(timeout=TIMEOUT) == left
+
+
+def test_a_parameter_may_have_the_name_of_a_field() -> None:
+    shards = [{"value": {"correlation_id": "x", "cpu": None}}, {"value": "@dagy:id@"}]
+    assert fan_out(flow_name="echo", org_id=ORG, shards=shards).get(timeout=TIMEOUT) == [s["value"] for s in shards]
+
+
 def test_shards_that_are_tried_again_keep_their_numbers() -> None:
     code = "import os; raise SystemExit(3 if os.environ['TASK_NUM'] == '1' else 0)"
     container = ContainerRequest(org_id=ORG, image="python:3.11", command=["python", "-c", code])
-    batch = fan_out(container, [{}] * 3, tolerate=1)
+    batch = fan_out(container, [{}, {"correlation_id": None}, {}], correlation_id="first", tolerate=1)
     for _ in range(2):
         batch.get(timeout=TIMEOUT)
         assert batch.progress().failed == 1
         batch = batch.retry_failed(tolerate=1)
         assert len(batch) == 1
+        batch.get(timeout=TIMEOUT)
+        assert batch.shard(0).entry().correlation_id == "first:1"
 
 
 def _flaky_shards() -> list[dict[str, Any]]:
@@ -186,17 +204,52 @@ def test_results_are_paged() -> None:
     assert page[0].outcome["exit_code"] == 3
 
 
+CALLBACKS: dict[str, Callable[[], Signature]] = {
+    "chain": lambda: chain(app_sig("add_up"), app_sig("identity")),
+    "chord": lambda: chord([app_sig("add_up"), app_sig("add_up")], app_sig("identity")),
+    "chord of chains": lambda: chord([chain(app_sig("identity"), app_sig("add_up"))], chain(app_sig("identity"))),
+    "chord in a chain": lambda: chain(
+        app_sig("add_up"), group(app_sig("identity"), app_sig("identity")), app_sig("identity")
+    ),
+    "launch": lambda: launch_sig(flow_name="total", org_id=ORG, receives="values"),
+    "chain from a launch": lambda: chain(
+        launch_sig(flow_name="total", org_id=ORG, receives="values"), app_sig("identity")
+    ),
+}
+RESULTS = {"chord": [3, 3], "chord of chains": [3], "chord in a chain": [3, 3]}
+
+
+@pytest.mark.parametrize("shape", CALLBACKS)
+def test_a_callback_may_have_any_shape(application: Celery, shape: str) -> None:
+    batch = fan_out(flow_name="echo", org_id=ORG, shards=[{"value": 1}, {"value": 2}], callback=CALLBACKS[shape]())
+    assert batch.get(timeout=TIMEOUT) == RESULTS.get(shape, 3)
+
+
+@pytest.mark.parametrize(
+    "callback", [group(app_sig("note")), chain(app_sig("note"), group(app_sig("note"), app_sig("note")))]
+)
+def test_a_callback_without_a_single_result_is_refused(callback: Signature) -> None:
+    with pytest.raises(RequestInvalid, match="a group has no single result"):
+        fan_out(STUB, [GOOD], callback=callback)
+
+
 def test_large_results_come_as_a_reference(application: Celery) -> None:
     shards = [{"value": "x" * 20_000} for _ in range(30)]
     batch = fan_out(flow_name="echo", org_id=ORG, shards=shards, callback=app_sig("measure"))
     assert batch.get(timeout=TIMEOUT) == {"type": "ShardResults", "count": 30, "characters": 600_000}
 
 
-def test_an_error_callback_hears_of_a_batch_that_failed(application: Celery, noted: Callable[[str], list[str]]) -> None:
-    callback = app_sig("identity").on_error(app_sig("note_failure", "batch-failed"))
+@pytest.mark.parametrize("shape", ["task", "chain", "chord"])
+def test_an_error_callback_hears_of_a_batch_that_failed(
+    application: Celery, noted: Callable[[str], list[str]], shape: str
+) -> None:
+    callback = app_sig("identity") if shape == "task" else CALLBACKS[shape]()
+    held = callback.body if shape == "chord" else callback
+    held.link_error(app_sig("note_failure", f"batch-failed-{shape}"))
+    batch = fan_out(STUB, [BAD], callback=callback)
     with pytest.raises(ChordError):
-        fan_out(STUB, [BAD], callback=callback).get(timeout=TIMEOUT)
-    assert noted("batch-failed")
+        batch.get(timeout=TIMEOUT)
+    assert noted(f"batch-failed-{shape}") == [batch.result.id]
 
 
 @pytest.mark.parametrize(

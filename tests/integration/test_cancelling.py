@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -10,15 +11,15 @@ from typing import Any
 
 import pytest
 import redis
-from celery import Celery, _state
+from celery import Celery
 
 from dagy_queue import ContainerRequest, DagLauncher, Phase, RunCancelled, RunHandle, RunStatus, fan_out, launch_sig
 from dagy_queue.aws.clients import AwsClients
 from dagy_queue.ids import AttemptId, shard_id
 from dagy_queue.local.processes import Child
 from dagy_queue.local.stack import LocalStack
-from dagy_queue.messaging.app import default_app
-from tests.integration.conftest import ORG, TIMEOUT, forget_settings
+from dagy_queue.messaging.names import LAUNCH_QUEUE
+from tests.integration.conftest import ORG, TIMEOUT, stack_of_its_own
 from tests.integration.waiting import eventually, until_phase
 
 STUB = ContainerRequest(org_id=ORG, image="dagy-local/stub:latest")
@@ -70,14 +71,8 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    data_dir = tmp_path_factory.mktemp("cancelling")
-    with LocalStack(data_dir=data_dir, simulate=True) as running, pytest.MonkeyPatch.context() as patch:
-        for name, value in running.environment.items():
-            patch.setenv(name, value)
-        forget_settings()
-        patch.setattr(_state._tls, "current_app", default_app(), raising=False)
+    with stack_of_its_own(tmp_path_factory.mktemp("cancelling")) as running:
         yield running
-    forget_settings()
 
 
 @pytest.fixture
@@ -128,10 +123,9 @@ def held(scene: Scene, count: int) -> list[RunHandle]:
 
 
 def submitting(scene: Scene, count: int) -> list[RunHandle]:
-    """ECS has their tasks, and has not answered."""
+    """ECS has their tasks, and has not answered. Nobody is there to hear of them by events."""
     scene.fault(hold=True)
     scene.dispatcher()
-    scene.bridge()
     runs = [scene.launcher.enqueue(LONG) for _ in range(count)]
     for run in runs:
         eventually(lambda run=run: scene.tasks_of(run), "ECS has the task")
@@ -190,6 +184,7 @@ def test_a_run_is_cancelled_in_every_phase_and_every_way(
         for run in (runs["run.cancel"], runs["another app's revoke(terminate)"]):
             eventually(lambda run=run: scene.redis.hget(f"dagy:run:{run.run_id}", "cancel"), "the wish is heard")
         scene.stack.admin("release", {})
+        scene.bridge()
     for way, run in runs.items():
         if way not in gone_on:
             scene.is_revoked_once(run, ends=2 if name == "retrying" else 1)
@@ -218,7 +213,7 @@ def test_a_batch_is_cancelled_before_it_is_expanded(scene: Scene) -> None:
     scene.dispatcher()
     scene.bridge()
     for number in range(3):
-        scene.is_revoked_once(RunHandle(shard_id(batch.batch_id, number), scene.launcher.publisher))
+        scene.is_revoked_once(batch.shard(number))
 
 
 def test_a_cancel_that_races_the_launch_or_the_completion_leaves_one_end_and_no_task(scene: Scene) -> None:
@@ -248,3 +243,18 @@ def test_a_message_that_expires_before_its_first_pass_ends_its_run(scene: Scene)
     outcome = run.outcome()
     assert outcome is not None
     assert outcome.summary == "expired before a dispatcher took it"
+
+
+def test_a_first_message_that_comes_again_after_its_expiry_leaves_its_run_alone(scene: Scene) -> None:
+    scene.dispatcher()
+    run = RunHandle(launch_sig(STUB).apply_async(expires=1, countdown=0.2).id)
+    message = scene.redis.hget(f"dagy:run:{run.run_id}", "published")
+    assert isinstance(message, str)
+    expires = datetime.fromisoformat(json.loads(message)["headers"]["expires"])
+    eventually(lambda: run.entry().task_arn, "it is launched")
+    eventually(lambda: datetime.now(UTC) > expires, "its message has expired")
+    scene.redis.lpush(LAUNCH_QUEUE, message)
+    eventually(lambda: not scene.redis.llen(LAUNCH_QUEUE) and not scene.redis.hlen("unacked"), "it came again")
+    assert run.result.state == "PARKED"
+    scene.bridge()
+    assert run.get(timeout=TIMEOUT)["exit_code"] == 0

@@ -16,7 +16,7 @@ from dagy_queue.ids import AttemptId
 from dagy_queue.ledger import RedisConnection
 from dagy_queue.local.processes import Child
 from dagy_queue.local.stack import LocalStack
-from tests.integration.conftest import TIMEOUT
+from tests.integration.conftest import TIMEOUT, let_go_of_results
 from tests.integration.waiting import eventually, until_phase
 from tests.unit.bridge.kit import make_desk
 
@@ -58,6 +58,7 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSta
         for name, value in running.environment.items():
             patch.setenv(name, value)
         yield running
+        let_go_of_results()
 
 
 @pytest.fixture
@@ -91,12 +92,13 @@ def test_a_dispatcher_killed_between_lease_and_runtasks_answer_leaves_one_task(s
 
 
 def test_a_dispatcher_killed_before_its_call_arrives_is_replaced(scene: Scene) -> None:
-    scene.fault(delay_before=600.0, delay_before_next=1)
+    scene.fault(delay_before=600.0)
     first = scene.dispatcher()
     run = scene.launcher.enqueue(STUB)
     eventually(lambda: scene.stack.admin("stats")["calls"].get("RunTask"), "the call is under way")
     assert scene.tasks_of(run) == []
     kill(first)
+    scene.fault(delay_before=0.0)
     scene.dispatcher()
     scene.bridge()
     result = run.get(timeout=TIMEOUT)

@@ -119,6 +119,12 @@ def test_other_numbers_of_shards_are_refused_with_what_is_allowed(demo: Start) -
     assert "'13' is not a number of shards; allowed: 4 (one per quarter), 12 (one per month)" in running.output
 
 
+def test_a_stack_to_run_against_is_named_by_a_file(demo: Start) -> None:
+    running = demo("--against", "nowhere/env")
+    assert running.process.wait(10) == 2
+    assert "'nowhere/env' is no file: `dagy-queue up` writes .dagy/env" in running.output
+
+
 @pytest.mark.parametrize(("shards", "period"), PERIODS.items())
 def test_the_flights_are_cut_into_as_many_parts_as_there_are_shards(shards: int, period: str) -> None:
     assert data_file().exists()

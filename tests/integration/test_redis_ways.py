@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,10 +11,12 @@ import redis
 
 from dagy_queue import ContainerRequest, DagLauncher
 from dagy_queue.errors import RedisUnavailable
+from dagy_queue.local.free_port import HOST, free_port
 from dagy_queue.local.processes import Child
-from dagy_queue.local.redis_server import HOST, RedisServer, find_server, free_port
+from dagy_queue.local.redis_server import RedisServer, find_server
 from dagy_queue.local.stack import LocalStack
-from tests.integration.conftest import ORG, TIMEOUT
+from tests.integration.conftest import ORG, TIMEOUT, let_go_of_results
+from tests.integration.tls_proxy import certificate, tls_before
 from tests.integration.waiting import eventually
 
 STUB = ContainerRequest(org_id=ORG, image="dagy-local/stub:latest")
@@ -26,6 +26,7 @@ STUB = ContainerRequest(org_id=ORG, image="dagy-local/stub:latest")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     with LocalStack(data_dir=tmp_path_factory.mktemp("ways"), simulate=True) as running:
         yield running
+        let_go_of_results()
 
 
 @contextmanager
@@ -51,50 +52,13 @@ def works(stack: LocalStack, url: str, master: str = "mymaster") -> None:
             stack.end(name)
 
 
-TLS = """
-import asyncio, contextlib, ssl, sys
-
-host, port, target, certificate, key = sys.argv[1:]
-
-async def pump(reader, writer):
-    with contextlib.suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
-
-async def serve(reader, writer):
-    inside, outside = await asyncio.open_connection(host, int(target))
-    await asyncio.gather(pump(reader, outside), pump(inside, writer))
-
-async def main():
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, key)
-    async with await asyncio.start_server(serve, host, int(port), ssl=context) as listening:
-        print("listening", flush=True)
-        await listening.serve_forever()
-
-asyncio.run(main())
-"""
-"""Takes TLS on a port and passes on what is in it: servers built without TLS are common."""
-
-
 def test_a_redis_with_tls(stack: LocalStack, tmp_path: Path) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subject = ["-subj", "/CN=localhost", "-addext", f"subjectAltName=IP:{HOST}"]
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    subprocess.run([*made, "-keyout", key, "-out", certificate, *subject], check=True, capture_output=True)
-    port = free_port()
-    arguments = [HOST, str(port), str(stack.redis.port), str(certificate), str(key)]
-    proxy = Child("tls", [sys.executable, "-c", TLS, *arguments], log=tmp_path / "tls.log")
-    try:
-        eventually(lambda: "listening" in proxy.log.read_text(), "it takes TLS")
+    made = certificate(tmp_path)
+    with tls_before(stack.redis.port, made, tmp_path) as port:
         unverified = f"rediss://{HOST}:{port}/0"
         with pytest.raises(RedisUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
             DagLauncher(stack.settings(redis={"url": unverified})).enqueue(STUB)
-        works(stack, f"{unverified}?ssl_cert_reqs=required&ssl_ca_certs={certificate}")
-    finally:
-        proxy.stop()
+        works(stack, f"{unverified}?ssl_cert_reqs=required&ssl_ca_certs={made.file}")
 
 
 def test_a_redis_that_sentinels_name(stack: LocalStack, tmp_path: Path) -> None:

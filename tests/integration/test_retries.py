@@ -10,7 +10,6 @@ import pytest
 import redis
 from celery import chord
 from celery.exceptions import ChordError
-from typer.testing import CliRunner
 
 from dagy_queue import (
     CeleryOptions,
@@ -28,10 +27,10 @@ from dagy_queue import (
 from dagy_queue.aws.clients import AwsClients
 from dagy_queue.ids import new_id
 from dagy_queue.local.stack import LocalStack
-from dagy_queue.operate import cli
 from dagy_queue.records.models import bind_models
 from tests.integration.conftest import ORG, TIMEOUT, app_sig
 from tests.integration.waiting import eventually, until_phase
+from tests.unit.operate.kit import Answer, dagy_queue
 
 pytestmark = pytest.mark.usefixtures("application")
 
@@ -320,8 +319,8 @@ def test_an_interrupted_flow_is_run_again(faults: Faults) -> None:
     assert run.entry().counts == {"spot_retries": 1}
 
 
-def explain(*arguments: str) -> Any:
-    return CliRunner().invoke(cli.app, ["explain", *arguments], catch_exceptions=False)
+def explain(*arguments: str) -> Answer:
+    return dagy_queue("explain", *arguments)
 
 
 def test_a_run_that_waits_for_its_next_attempt_is_explained(faults: Faults) -> None:
@@ -330,11 +329,11 @@ def test_a_run_that_waits_for_its_next_attempt_is_explained(faults: Faults) -> N
     run = launch(STUB, command=["60", "0"], **fields)
     until_phase(run, Phase.RETRYING)
     answer = explain(run.run_id, "--json", "--org", ORG)
-    found = json.loads(answer.output)
+    found = answer.json
     assert (found["kind"], found["exit_code"], found["retries_of"]) == ("out_of_memory", 137, {"oom_retries": 1})
     assert found["task_arn"].startswith("arn:aws:ecs:")
     assert found["retry_in"] > 0
-    printed = explain(run.run_id).output
+    printed = explain(run.run_id).out
     assert "the container ran out of memory (exit code 137)" in printed
     assert "with 1024 MiB of memory" in printed
     run.cancel()
@@ -344,7 +343,7 @@ def test_a_run_that_is_over_is_explained() -> None:
     run = launch(flow_name="broken", org_id=ORG)
     failure_of(run)
     eventually(lambda: run.entry().ended_at, "the run is over")
-    printed = explain(run.run_id).output
+    printed = explain(run.run_id).out
     assert "ValueError in task 'explode': no luck" in printed
     assert "nothing: the run is over; its max_retries are 0" in printed
     assert "log            /ecs/dagy-worker dagy/worker/" in printed
@@ -355,10 +354,10 @@ def test_another_org_s_run_is_not_explained(flows: LocalStack) -> None:
     run = launch(STUB)
     run.get(timeout=TIMEOUT)
     answer = explain(run.run_id, "--org", "others")
-    assert (answer.exit_code, answer.stdout) == (1, "")
-    assert "there is no run" in answer.stderr
+    assert (answer.code, answer.out) == (5, "")
+    assert "there is no run" in answer.err
     assert DagLauncher().explain(run.run_id, org_id="others") is None
-    assert explain(new_id()).exit_code == 1
+    assert explain(new_id()).code == 5
 
 
 def _slots_in_use(stack: LocalStack) -> dict[str, str]:

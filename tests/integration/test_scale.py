@@ -22,7 +22,7 @@ from dagy_queue.local.environment import process_environment
 from dagy_queue.local.processes import Child
 from dagy_queue.local.stack import LocalStack
 from scripts.benchmarks.quotas import worst_excess
-from tests.integration.conftest import TIMEOUT, forget_settings
+from tests.integration.conftest import TIMEOUT, forget_settings, let_go_of_results
 from tests.integration.waiting import eventually
 
 pytestmark = pytest.mark.alone
@@ -85,6 +85,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
             return Scene(exits.enter_context(LocalStack(data_dir=tmp_path, simulate=True, **ecs)))
 
         yield begin
+        let_go_of_results()
 
 
 def limits(rate: float = RATE, burst: float = KEPT_BURST) -> dict[str, str]:
@@ -170,6 +171,12 @@ def test_a_window_holds_while_dispatchers_are_killed(stage: Stage) -> None:
     assert stats["tasks_created"] == 240, "each shard has had one task"
 
 
+def in_phases(batch: BatchHandle, *phases: Phase) -> int:
+    """Return how many shards are in any of some phases."""
+    by_phase = batch.progress().by_phase
+    return sum(by_phase.get(phase, 0) for phase in phases)
+
+
 def test_a_small_org_and_an_urgent_run_do_not_wait_for_thousands(stage: Stage) -> None:
     scene = stage(limits=SMALL_QUOTAS)
     scene.start(2, **limits(20, 15))
@@ -178,10 +185,12 @@ def test_a_small_org_and_an_urgent_run_do_not_wait_for_thousands(stage: Stage) -
     eventually(lambda: large.progress().by_phase.get(Phase.HELD, 0) > 2900, "thousands wait")
     eventually(lambda: scene.stats["tasks_created"] >= 20, "the burst is used up")
 
-    before = scene.stats["tasks_created"]
     small = scene.fan_out([{}] * 10, STUB.model_copy(update={"org_id": "beta"}))
-    eventually(lambda: small.progress().is_over, "the small org's are over")
+    eventually(lambda: not in_phases(small, Phase.QUEUED), "the small org's have entered")
+    before = scene.stats["tasks_created"]
+    eventually(lambda: not in_phases(small, Phase.QUEUED, Phase.HELD), "the small org's are launched")
     assert scene.stats["tasks_created"] - before <= 2 * 10 + 30
+    eventually(lambda: small.progress().is_over, "the small org's are over")
 
     before = scene.stats["tasks_created"]
     urgent = scene.launcher.enqueue(STUB, priority=0)
@@ -218,3 +227,4 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         scene = Scene(stack)
         scene.start(1, DISPATCH__THROTTLE_DELAY="0.05")
         yield scene
+        let_go_of_results()

@@ -10,15 +10,13 @@ from typing import Any
 
 import pytest
 import redis
-from celery import _state
 
 from dagy_queue import ContainerRequest, DagLauncher, Phase, fan_out, launch_sig
 from dagy_queue.aws.clients import AwsClients
 from dagy_queue.local.processes import Child
 from dagy_queue.local.redis_server import RedisServer
 from dagy_queue.local.stack import LocalStack
-from dagy_queue.messaging.app import default_app
-from tests.integration.conftest import ORG, TIMEOUT, forget_settings
+from tests.integration.conftest import ORG, TIMEOUT, stack_of_its_own
 from tests.integration.waiting import eventually
 
 STUB = ContainerRequest(org_id=ORG, image="dagy-local/stub:latest")
@@ -71,14 +69,8 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    data_dir = tmp_path_factory.mktemp("shutdown")
-    with LocalStack(data_dir=data_dir, simulate=True) as running, pytest.MonkeyPatch.context() as patch:
-        for name, value in running.environment.items():
-            patch.setenv(name, value)
-        forget_settings()
-        patch.setattr(_state._tls, "current_app", default_app(), raising=False)
+    with stack_of_its_own(tmp_path_factory.mktemp("shutdown")) as running:
         yield running
-    forget_settings()
 
 
 @pytest.fixture

@@ -28,11 +28,11 @@ def wait_for(condition, seconds=10.0):
 def is_running(pid):
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        if sys.platform != "linux":
+            return True
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
         return False
-    if sys.platform != "linux":
-        return True
-    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ time.sleep(60)
 
 
 INTERRUPTED = """
-import os, signal, subprocess, sys, threading, time
+import os, signal, subprocess, sys, threading
 from pathlib import Path
 from dagy_queue.local.processes import Child
 
@@ -118,9 +118,18 @@ def in_the_thread_s_start(self, start=threading.Thread.start):
     start(self)
     raise KeyboardInterrupt  # As a signal does that comes before anybody knows of the thread.
 
+nobody_waits = threading.Event()
+
+def once(*_):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGINT, once)
+
 def before_the_child_is_there(*args, make=subprocess.Popen, **options):
     os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(0.2)  # The asker is gone before the child comes.
+    while not nobody_waits.wait(0.01):  # The asker is gone before the child comes.
+        os.kill(os.getpid(), signal.SIGINT)  # It does not wake one that was just about to wait.
     process = make(*args, **options)
     print(process.pid, flush=True)
     return process
@@ -129,6 +138,7 @@ def before_the_child_is_there(*args, make=subprocess.Popen, **options):
 try:
     Child("c", ["sleep", "60"], log=Path({log!r}))
 except KeyboardInterrupt:
+    nobody_waits.set()
     sys.stdin.read()
     print("interrupted")
 """

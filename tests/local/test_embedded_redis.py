@@ -6,6 +6,7 @@ import pytest
 
 from dagy_queue.errors import LocalStackError
 from dagy_queue.local import redis_server
+from dagy_queue.local.free_port import free_port
 from dagy_queue.local.redis_server import RedisServer, answers, connect, find_server
 
 
@@ -76,6 +77,13 @@ def test_a_server_that_cannot_start_shows_what_it_said(tmp_path):
             server.start()
 
 
+def test_another_redis_that_has_its_port_is_not_taken_for_it(redis, tmp_path):
+    other = RedisServer(redis.port, tmp_path / "other")
+    with pytest.raises(LocalStackError, match=r"(?s)exit code 1.*Address already in use"):
+        other.start()
+    assert answers(redis.url)
+
+
 def test_a_named_redis_that_does_not_answer_is_refused():
     with pytest.raises(LocalStackError, match="no Redis answers at"):
-        redis_server.require(f"redis://127.0.0.1:{redis_server.free_port()}/0")
+        redis_server.require(f"redis://127.0.0.1:{free_port()}/0")

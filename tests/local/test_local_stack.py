@@ -99,6 +99,20 @@ def test_settings_come_from_the_environment_of_the_stack(stack):
     assert settings.storage.artifact_bucket == "dagy-artifacts"
 
 
+def test_a_profile_of_the_callers_that_there_is_not_does_not_matter(stack, monkeypatch):
+    monkeypatch.setenv("AWS_PROFILE", "nowhere")
+    assert provision(stack.endpoint_url, stack.redis_url) == stack.provisioned
+    assert os.environ["AWS_PROFILE"] == "nowhere"
+
+
+def test_a_configuration_of_the_callers_that_cannot_be_read_does_not_matter(stack, monkeypatch, tmp_path):
+    broken = tmp_path / "config"
+    broken.write_text("this is [broken\n")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(broken))
+    assert provision(stack.endpoint_url, stack.redis_url) == stack.provisioned
+
+
 def test_provisioning_leaves_this_process_as_it_was(stack):
     before = dict(os.environ)
     provision(stack.endpoint_url, stack.redis_url)
@@ -108,6 +122,7 @@ def test_provisioning_leaves_this_process_as_it_was(stack):
 def test_children_never_see_the_callers_own_aws_or_redis(stack):
     base = {
         "AWS_PROFILE": "production",
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
         "AWS_SESSION_TOKEN": "secret",
         "AWS_ENDPOINT_URL_SQS": "https://sqs.example.com",
         "DAGY_QUEUE__REDIS__URL": "redis://production/0",

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -12,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from dagy_queue.errors import LocalStackError
+from dagy_queue.local.directories import held
+from dagy_queue.local.free_port import free_port
 from dagy_queue.local.log_follower import LogFollower
 from dagy_queue.local.port_check import check_ports
 from dagy_queue.local.processes import Child
-from dagy_queue.local.redis_server import free_port
 from dagy_queue.local.supervisor import Service, Supervisor
+from dagy_queue.local.up import UpOptions, run_up
 
 
 def wait_for(condition, seconds=30.0):
@@ -34,6 +37,48 @@ def test_a_port_in_use_is_named_with_the_flag_that_changes_it():
         port = taken.getsockname()[1]
         with pytest.raises(LocalStackError, match=rf"aws port {port} is in use.*--aws-port"):
             check_ports({"redis": 0, "aws": port})
+
+
+def test_a_port_that_two_services_want_is_named_with_the_flag_that_changes_it():
+    port = free_port()
+    with pytest.raises(LocalStackError, match=rf"redis port {port} is aws's as well.*--redis-port"):
+        check_ports({"aws": port, "redis": port, "flower": 0})
+    check_ports({"aws": 0, "redis": 0})
+
+
+def free_ports():
+    return {"redis_port": free_port(), "aws_port": free_port(), "no_flower": True}
+
+
+@pytest.mark.parametrize("option", ["log_dir", "data_dir", "env_file"])
+def test_a_place_that_cannot_be_written_is_named(tmp_path, monkeypatch, option):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    options = UpOptions(**free_ports(), **{option: tmp_path / "file" / "below"})
+    with pytest.raises(LocalStackError, match=r"cannot write \S+/file.*--data-dir and --env-file"):
+        run_up(options)
+
+
+@pytest.mark.parametrize("option", ["log_dir", "data_dir"])
+def test_two_stacks_do_not_write_the_same_files(tmp_path, monkeypatch, option):
+    monkeypatch.chdir(tmp_path)
+    shared = tmp_path / "shared"
+    log = shared / "redis.log"
+    with held(shared, "wait"):
+        log.write_text("of the other one\n")
+        with pytest.raises(LocalStackError, match="shared is in use by another stack that runs: stop that one, or"):
+            run_up(UpOptions(**free_ports(), **{option: shared}))
+    assert log.read_text() == "of the other one\n"
+    with held(shared, "wait"):
+        pass
+
+
+def test_the_password_of_a_redis_is_not_shown(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    url = f"redis://:sesame@127.0.0.1:{free_port()}/0"
+    with pytest.raises(LocalStackError, match=r"no Redis answers at redis://:\*\*\*@127") as refused:
+        run_up(UpOptions(**free_ports(), redis_url=url))
+    assert "sesame" not in str(refused.value)
 
 
 def test_a_gateway_on_the_wanted_port_is_recognised_as_a_running_stack(gateway):
@@ -143,6 +188,7 @@ def test_up_runs_restarts_and_stops_the_whole_stack(up, tmp_path):
 
     wait_for(ready, 60)
     assert f"export AWS_ENDPOINT_URL=http://127.0.0.1:{up.ports['aws']}\n" in (tmp_path / ".dagy/env").read_text()
+    assert stat.S_IMODE((tmp_path / ".dagy/env").stat().st_mode) == 0o600
     assert stack_processes(tmp_path).keys() >= {"redis.log", "aws.log", "dispatcher-1.log", "bridge.log"}
 
     again = subprocess.run(up.command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)

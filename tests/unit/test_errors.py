@@ -98,6 +98,10 @@ def test_a_problem_shortens_a_long_value() -> None:
     assert len(str(Problem("parameters", "x" * 10_000, "less"))) < 200
 
 
+def test_a_number_that_python_does_not_write_can_be_told_of() -> None:
+    assert str(Problem("parameters", {"n": 10**5000}, "less")) == "parameters = a dict too large to show: less"
+
+
 def test_a_request_invalid_is_a_value_error() -> None:
     assert issubclass(RequestInvalid, ValueError)
 

@@ -36,8 +36,9 @@ from dagy_queue.producer import fan_out
 from dagy_queue.producer.canvas import launch_sig, to_json
 from dagy_queue.producer.launcher import DagLauncher
 from dagy_queue.producer.publisher import Publisher
-from dagy_queue.records.deployments import Deployment, DepPackage
+from dagy_queue.records.deployments import Deployment
 from dagy_queue.records.flows import RegisteredFlow
+from dagy_queue.records.packages import DepPackage
 from dagy_queue.requests import ContainerRequest, LaunchRequest, read_request
 from dagy_queue.requests.sizes import MEMORY_OF_CPU
 from dagy_queue.requests.templating import rendered

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from dagy.context import RunContext
     from dagy.dags import DAG
     from dagy.errors import DagyError
-    from dagy.flows import Flow, flow
-    from dagy.graph import TaskOutput
+    from dagy.flows import Flow
+    from dagy.function_flows import flow
+    from dagy.hooks import Hook
+    from dagy.outputs import TaskOutput
     from dagy.spec import FlowSpec
-    from dagy.states import FlowRun, State, TaskRun
+    from dagy.states import FlowRun, State, StateType, TaskRun, completed, failed, running
     from dagy.tasks import Task, task
 
 __version__ = "0.1.0"
@@ -29,14 +31,19 @@ __all__ = [
     "Flow",
     "FlowRun",
     "FlowSpec",
+    "Hook",
     "RunContext",
     "State",
+    "StateType",
     "Task",
     "TaskOutput",
     "TaskRun",
     "__version__",
     "build_artifact",
+    "completed",
+    "failed",
     "flow",
+    "running",
     "task",
 ]
 
@@ -47,13 +54,18 @@ _HOMES = {
     "Flow": "flows",
     "FlowRun": "states",
     "FlowSpec": "spec",
+    "Hook": "hooks",
     "RunContext": "context",
     "State": "states",
+    "StateType": "states",
     "Task": "tasks",
-    "TaskOutput": "graph",
+    "TaskOutput": "outputs",
     "TaskRun": "states",
     "build_artifact": "build",
-    "flow": "flows",
+    "completed": "states",
+    "failed": "states",
+    "flow": "function_flows",
+    "running": "states",
     "task": "tasks",
 }
 

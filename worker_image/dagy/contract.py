@@ -33,18 +33,32 @@ class Env:
     ARTIFACT_URI = "DAGY_ARTIFACT_URI"
     DEP_PACKAGE_URIS = "DAGY_DEP_PACKAGE_URIS"
     RESULT_URI = "DAGY_RESULT_URI"
+    PACKAGE_CACHE = "DAGY_PACKAGE_CACHE"
+    """Directory in which installed dependency packages are kept for later containers, such as a mounted EFS volume."""
+    LOG_LEVEL = "DAGY_LOG_LEVEL"
+    """Level of the root logger inside the container; INFO without it."""
     TASK_NAME = "TASK_NAME"
     TASK_NUM = "TASK_NUM"
 
 
 class ExitCode:
-    """Exit codes of the worker process (143 is 128 + SIGTERM, as a shell would report it)."""
+    """Exit codes of the worker process (143 is 128 + SIGTERM, as a shell would report it).
+
+    A flow whose process dies has that process's own: 128 and the number of the signal, or what it exited with.
+    """
 
     OK = 0
     FLOW_FAILED = 1
     BAD_SPEC = 2
     DEPENDENCY_FAILED = 3
     TERMINATED = 143
+
+
+STOP_TIMEOUT_SECONDS = 30.0
+"""Between SIGTERM and SIGKILL, where a task definition does not say (ECS API reference, ContainerDefinition)."""
+
+OUT_OF_MEMORY = "OutOfMemory"
+"""The ``type`` of the error of a flow whose process was killed because the container ran out of memory."""
 
 
 class ReportStatus(StrEnum):
@@ -73,12 +87,26 @@ class RunSpec:
     parameters: dict[str, Any] = field(default_factory=dict)
     environment: str = ""
     dep_package_uris: list[str] = field(default_factory=list)
+    dep_package_sha256s: list[str] = field(default_factory=list)
+    """One for each of ``dep_package_uris``, in hex, "" where it is not known; or empty if none is."""
     result_uri: str = ""
     traces_uri: str = ""
     batch_id: str = ""
     shard: int | None = None
     crew: list[dict[str, Any]] = field(default_factory=list)
     """Further shards that the same container works through: of each, the fields in which it differs from this spec."""
+    secret_names: list[str] = field(default_factory=list)
+    """Names of the variables that ECS fills from secrets: the worker keeps their values out of what it writes."""
+    runs_table: str = ""
+    """DynamoDB table of the runs' records, which the worker brings up to date; empty: it writes none."""
+    task_runs_table: str = ""
+    """The same for the records of tasks."""
+    heartbeat_seconds: float = 30.0
+    """Seconds between two writes to the records while the run goes on."""
+    stop_timeout: float = STOP_TIMEOUT_SECONDS
+    """Seconds between SIGTERM and SIGKILL: the container's ``stopTimeout``."""
+    is_direct: bool = False
+    """Whether the run was launched without a queue, so that no other attempt can follow and a failure is final."""
     schema: int = SCHEMA
 
     def members(self) -> list[Self]:
@@ -86,8 +114,8 @@ class RunSpec:
         return [replace(self, crew=[], **member) for member in ({}, *self.crew)]
 
     def to_json(self) -> str:
-        """Return the document, compact, without the fields that are empty."""
-        return _compact({k: v for k, v in asdict(self).items() if v not in ("", [], {}, None)})
+        """Return the document, compact, without the fields that have their defaults."""
+        return _compact(_without_defaults(self))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -123,7 +151,7 @@ class RunReport:
 
     def to_json(self) -> str:
         """Return the document, compact. The result must already be JSON (see ``dagy_worker.report``)."""
-        return _compact({k: v for k, v in asdict(self).items() if k == "result" or v not in ("", {}, None)})
+        return _compact({**_without_defaults(self), "result": self.result})
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -135,6 +163,18 @@ class RunReport:
             return cls(**values, status=status, error=ErrorReport(**error) if error else None)
         except (TypeError, ValueError) as exc:
             raise ContractError(f"run report: {exc}") from exc
+
+
+def _without_defaults(document: RunSpec | RunReport) -> dict[str, Any]:
+    """Return a document's fields but for those that a reader fills in itself; ``schema`` always stays."""
+    values = {each.name: getattr(document, each.name) for each in fields(document)}
+    if isinstance(error := values.get("error"), ErrorReport):
+        values["error"] = asdict(error)
+    for each in fields(document):
+        default = each.default if each.default_factory is MISSING else each.default_factory()
+        if each.name != "schema" and values[each.name] == default:
+            del values[each.name]
+    return values
 
 
 def _compact(document: Mapping[str, Any]) -> str:

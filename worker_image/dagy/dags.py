@@ -7,16 +7,19 @@ for each run before its first task starts.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from dagy.errors import GraphError, ParameterError
-from dagy.flows import DEFAULT_VERSION, Flow, parameter_problem
+from dagy.checks import check_name
+from dagy.errors import GraphError, OptionError, ParameterError
+from dagy.flow_options import DEFAULT_VERSION, flow_options
+from dagy.flows import Flow, missing_and_unknown, parameter_problem
 from dagy.graph import Graph, Plan
-from dagy.nested import leaves
+from dagy.hooks import Hook
+from dagy.nested import Copies, leaves
 from dagy.spec import ParameterSpec
 from dagy.templates import parameters_in, render
 
@@ -25,10 +28,10 @@ class DAG(Flow):
     """A flow made by the calls of tasks in a ``with`` block. ``parameters`` gives defaults to some of them.
 
     Its result is what :meth:`returns` was given; else the value of the only task that nothing waits for, or if
-    there are several, a dict of their values by task name.
+    there are several, a dict of their values by task name. The other options are those of ``@flow``.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - where the options are written out
         self,
         name: str,
         *,
@@ -37,16 +40,28 @@ class DAG(Flow):
         parameters: Mapping[str, Any] | None = None,
         fail_fast: bool = True,
         max_workers: int | None = None,
+        on_running: Hook | Sequence[Hook] | None = None,
+        on_completion: Hook | Sequence[Hook] | None = None,
+        on_failure: Hook | Sequence[Hook] | None = None,
+        tags: Mapping[str, str] | None = None,
+        include: str | Sequence[str] | None = None,
     ) -> None:
-        module = sys._getframe(1).f_globals.get("__name__", "")
-        super().__init__(
+        check_name("flow name", name)
+        options = flow_options(
             name,
             version=version,
-            module=module,
             description=description,
             fail_fast=fail_fast,
             max_workers=max_workers,
+            on_running=on_running,
+            on_completion=on_completion,
+            on_failure=on_failure,
+            tags=tags,
+            include=include,
         )
+        super().__init__(name, module=sys._getframe(1).f_globals.get("__name__", ""), options=options)
+        if parameters is not None and not isinstance(parameters, Mapping):
+            raise OptionError(f"flow {name!r}: parameters={parameters!r}: expected a dict of names and their defaults")
         self.defaults = dict(parameters or {})
         self.graph = Graph(name)
         self._recording: AbstractContextManager[Graph] | None = None
@@ -65,10 +80,12 @@ class DAG(Flow):
         recording, self._recording = self._recording, None
         if recording is not None:
             recording.__exit__(kind, error, traceback)
+        if error is None:
+            list(self._names_in_templates())  # refuses those that are not understood
 
     def returns(self, output: Any) -> None:
         """Declare the result: a task's output, or a list, tuple or dict with outputs in it."""
-        self.graph.names_in(output)  # refuses another flow's outputs
+        self.graph.check_result(output)
         self._returns = (output,)
 
     def parameters(self) -> tuple[ParameterSpec, ...]:
@@ -80,12 +97,16 @@ class DAG(Flow):
         )
 
     def bind(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Check that every template has its parameter. Others are welcome: tasks may read them in other ways."""
-        bound = {**self.defaults, **given}
+        """Check that every template has its parameter. Others are welcome: tasks may read them in other ways.
+
+        Each run has defaults of its own.
+        """
+        bound = {**Copies().of(self.defaults), **given}
         missing = [name for name in dict.fromkeys(self._names_in_templates()) if name not in bound]
         if missing:
             accepted = [parameter.name for parameter in self.parameters()]
-            raise ParameterError(parameter_problem(self.name, missing, [], accepted, given))
+            problems = missing_and_unknown(missing, [], accepted)
+            raise ParameterError(parameter_problem(self.name, problems, accepted, given))
         return bound
 
     def plan(self, parameters: Mapping[str, Any]) -> Plan:
@@ -96,16 +117,16 @@ class DAG(Flow):
             raise ParameterError(f"flow {self.name!r}: {exc}") from None
         return Plan(graph, self._result())
 
-    def typical_graph(self) -> Graph:
-        """Return the graph: it is the same for every run."""
-        return self.graph
+    def typical_plan(self) -> Plan:
+        """Return the graph as it was written: it is the same for every run."""
+        return Plan(self.graph, self._result())
 
-    def _names_in_templates(self) -> list[str]:
-        arguments = [(node.args, dict(node.kwargs)) for node in self.graph.nodes.values()]
-        try:
-            return [name for leaf in leaves(arguments) for name in parameters_in(leaf)]
-        except ParameterError as exc:
-            raise ParameterError(f"flow {self.name!r}: {exc}") from None
+    def _names_in_templates(self) -> Iterator[str]:
+        for node in self.graph.nodes.values():
+            try:
+                yield from (name for leaf in leaves((node.args, dict(node.kwargs))) for name in parameters_in(leaf))
+            except ParameterError as exc:
+                raise ParameterError(f"flow {self.name!r}: task {node.name!r}: {exc}") from None
 
     def _result(self) -> Any:
         if self._returns is not None:

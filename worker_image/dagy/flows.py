@@ -1,4 +1,4 @@
-"""Flows: what they have in common, and the ``@flow`` decorator. ``dagy.dags`` has the other way to write one.
+"""Flows: what they have in common. ``dagy.function_flows`` and ``dagy.dags`` have the two ways to write one.
 
 A flow turns parameters into a plan; running it is the same for all. The worker calls :meth:`Flow.execute` and gets
 a FlowRun; people and tests call :meth:`Flow.run` and get the result, or the original error.
@@ -6,41 +6,40 @@ a FlowRun; people and tests call :meth:`Flow.run` and get the result, or the ori
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from functools import update_wrapper
-from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
-from dagy.context import RunContext
-from dagy.errors import OptionError, ParameterError
+from dagy.context import RunContext, inside_run
+from dagy.errors import GraphError, Terminated
 from dagy.events import Listener, SilentListener
 from dagy.executor import execute
-from dagy.graph import Graph, Plan, recording_graph
+from dagy.flow_options import FlowOptions
+from dagy.graph import Plan
+from dagy.hooks import HookQueue, call_hooks
+from dagy.importing import file_being_imported
 from dagy.spec import ParameterSpec
-from dagy.states import FlowRun
-
-P = ParamSpec("P")
-R = TypeVar("R")
-DEFAULT_VERSION = "0.0.0"
+from dagy.states import FlowRun, completed, failed, running
 
 
 class Flow(ABC):
     """A named, versioned graph of tasks. ``module`` is where it was written, which is how its file finds it."""
 
-    def __init__(
-        self, name: str, *, version: str, module: str, description: str, fail_fast: bool, max_workers: int | None
-    ) -> None:
-        if not isinstance(name, str) or not name:
-            raise OptionError(f"flow name={name!r}: expected a string that is not empty")
-        if max_workers is not None and (not isinstance(max_workers, int) or max_workers < 1):
-            raise OptionError(f"flow {name!r}: max_workers={max_workers!r}: expected an integer of at least 1")
+    def __init__(self, name: str, *, module: str, options: FlowOptions) -> None:
         self.name = name
-        self.version = version
         self.module = module
-        self.description = description
-        self.fail_fast = fail_fast
-        self.max_workers = max_workers
+        self.options = options
+
+    @property
+    def version(self) -> str:
+        """The version it was given in its file."""
+        return self.options.version
+
+    @property
+    def description(self) -> str:
+        """What it is for."""
+        return self.options.description
 
     @abstractmethod
     def parameters(self) -> tuple[ParameterSpec, ...]:
@@ -55,21 +54,44 @@ class Flow(ABC):
         """Make the graph for bound parameters."""
 
     @abstractmethod
-    def typical_graph(self) -> Graph | None:
-        """Return the graph of a run with default parameters, or None if only real parameters can tell."""
+    def typical_plan(self) -> Plan | None:
+        """Return the plan of a run with default parameters, or None if only real parameters can tell.
+
+        Raises what the flow's own code raises, and GraphError.
+        """
+
+    def accepts(self, parameter: str, value: Any) -> bool:  # noqa: ARG002 - a flow without annotations accepts all
+        """Whether a value is of the type that the parameter was declared with, if it was."""
+        return True
 
     def execute(
-        self, given: Mapping[str, Any], *, context: RunContext | None = None, listener: Listener | None = None
+        self,
+        given: Mapping[str, Any],
+        *,
+        context: RunContext | None = None,
+        listener: Listener | None = None,
+        max_workers: int | None = None,
+        fail_fast: bool | None = None,
     ) -> FlowRun:
-        """Run the flow and tell how it went. Raises only what goes wrong before the first task starts."""
+        """Run the flow and tell how it went. Raises only what goes wrong before the first task starts; and Terminated
+        inside another run, which is told to stop by it.
+
+        ``max_workers`` and ``fail_fast`` override the flow's own for this run.
+        """
+        self._refuse_while_importing()
         parameters = self.bind(given)
-        with (context or RunContext.local(self.name, parameters)).active():
-            return execute(
-                self.plan(parameters),
-                listener=listener or SilentListener(),
-                fail_fast=self.fail_fast,
-                max_workers=self.max_workers,
-            )
+        own = self.options
+        chosen = replace(
+            own,
+            max_workers=own.max_workers if max_workers is None else max_workers,
+            fail_fast=own.fail_fast if fail_fast is None else fail_fast,
+        )
+        context, nested = context or RunContext.local(self.name, parameters), inside_run()
+        with context.active():
+            finished = self._executed(parameters, context, listener or SilentListener(), chosen, nested=nested)
+        if nested and isinstance(finished.error, Terminated):
+            raise finished.error  # it is the outer run that was told to stop
+        return replace(finished, run_id=context.run_id)
 
     def run(self, parameters: Mapping[str, Any] | None = None, /, **more: Any) -> Any:
         """Run the flow in this process and return its result. Raises the error of the first task that failed."""
@@ -78,133 +100,72 @@ class Flow(ABC):
             raise finished.error
         return finished.result
 
+    def run_local(
+        self,
+        parameters: Mapping[str, Any] | None = None,
+        /,
+        *,
+        max_workers: int | None = None,
+        fail_fast: bool | None = None,
+        **more: Any,
+    ) -> FlowRun:
+        """Run the flow in this process and return all that came of it: state, result, error and tasks."""
+        given = {**(parameters or {}), **more}
+        return self.execute(given, max_workers=max_workers, fail_fast=fail_fast)
+
     def __repr__(self) -> str:
         return f"<flow {self.name!r} {self.version}>"
 
-
-class FunctionFlow(Flow, Generic[P, R]):
-    """A flow whose graph is made by calling its function with the parameters of the run."""
-
-    def __init__(
+    def _executed(
         self,
-        function: Callable[P, R],
+        parameters: Mapping[str, Any],
+        context: RunContext,
+        listener: Listener,
+        options: FlowOptions,
         *,
-        name: str,
-        version: str,
-        description: str,
-        fail_fast: bool,
-        max_workers: int | None,
-    ) -> None:
-        super().__init__(
-            name,
-            version=version,
-            module=function.__module__,
-            description=description,
-            fail_fast=fail_fast,
-            max_workers=max_workers,
-        )
-        self.function = function
-        self._signature = inspect.signature(function)
-        self._accepted = {p.name: p for p in self._signature.parameters.values() if p.kind is not p.VAR_KEYWORD}
-        self._takes_any = len(self._accepted) < len(self._signature.parameters)
-        for parameter in self._accepted.values():
-            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY):
-                raise OptionError(f"flow {name!r}: parameter {parameter} can only be given by position, not by name")
-        update_wrapper(cast("Callable[..., Any]", self), function)
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run the flow here; or, inside another flow, make its tasks part of that one."""
-        if recording_graph() is not None:
-            return self.function(*args, **kwargs)
+        nested: bool,
+    ) -> FlowRun:
+        hooks = HookQueue()
+        error: BaseException | None = None
         try:
-            bound = self._signature.bind(*args, **kwargs)
-        except TypeError as exc:
-            raise ParameterError(f"flow {self.name!r}: {exc}") from None
-        more = {p: bound.arguments.pop(p) for p in list(bound.arguments) if p not in self._accepted}
-        return cast("R", self.run({**bound.arguments, **next(iter(more.values()), {})}))
+            call_hooks(options.on_running, context, running())
+            finished = execute(self.plan(parameters), context=context, listener=listener, hooks=hooks, options=options)
+            error = finished.error
+        except BaseException as exc:
+            error = exc
+            raise
+        finally:
+            if error is None:
+                hooks.post(options.on_completion, context, completed())
+            else:
+                hooks.post(options.on_failure, context, failed(error=error))
+            hooks.finish(stopping=isinstance(error, KeyboardInterrupt), nested=nested)
+        return finished
 
-    def parameters(self) -> tuple[ParameterSpec, ...]:
-        """Return the function's parameters."""
-        return tuple(
-            ParameterSpec(name=p.name)
-            if p.default is p.empty
-            else ParameterSpec(name=p.name, required=False, default=p.default)
-            for p in self._accepted.values()
-        )
-
-    def bind(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Check the given parameters against the function's signature."""
-        required = [p.name for p in self._accepted.values() if p.default is p.empty]
-        missing = [name for name in required if name not in given]
-        unknown = [] if self._takes_any else [name for name in given if name not in self._accepted]
-        if missing or unknown:
-            raise ParameterError(parameter_problem(self.name, missing, unknown, list(self._accepted), given))
-        defaults = {p.name: p.default for p in self._accepted.values() if p.default is not p.empty}
-        return {**defaults, **given}
-
-    def plan(self, parameters: Mapping[str, Any]) -> Plan:
-        """Call the function, whose calls of tasks become the graph."""
-        graph = Graph(self.name)
-        with graph.recording():
-            returned = self.function(**parameters)  # type: ignore[call-arg]
-        graph.names_in(returned)  # refuses another flow's outputs
-        return Plan(graph, returned)
-
-    def typical_graph(self) -> Graph | None:
-        """Call the function with its defaults. A flow that needs more than those, or fails on them, has None."""
-        if any(parameter.required for parameter in self.parameters()):
-            return None
-        try:
-            return self.plan(self.bind({})).graph
-        except Exception:  # noqa: BLE001 - defaults may be there to be refused, by the flow's own code
-            return None
+    def _refuse_while_importing(self) -> None:
+        if file := file_being_imported():
+            raise GraphError(
+                f"flow {self.name!r} is run while {file} is imported, so each import would run it: "
+                'move the call under `if __name__ == "__main__":`'
+            )
 
 
-@overload
-def flow(function: Callable[P, R], /) -> FunctionFlow[P, R]: ...
-@overload
-def flow(
-    *,
-    name: str | None = None,
-    version: str = DEFAULT_VERSION,
-    description: str | None = None,
-    fail_fast: bool = True,
-    max_workers: int | None = None,
-) -> Callable[[Callable[P, R]], FunctionFlow[P, R]]: ...
-def flow(
-    function: Callable[P, R] | None = None,
-    /,
-    *,
-    name: str | None = None,
-    version: str = DEFAULT_VERSION,
-    description: str | None = None,
-    fail_fast: bool = True,
-    max_workers: int | None = None,
-) -> FunctionFlow[P, R] | Callable[[Callable[P, R]], FunctionFlow[P, R]]:
-    """Make a flow of a function that calls tasks and returns their outputs.
-
-    ``name`` defaults to the function's, ``description`` to its docstring. ``max_workers`` bounds how many tasks run at
-    once; ``fail_fast=False`` lets branches go on that do not wait for a failed task.
-    """
-
-    def decorate(function: Callable[P, R]) -> FunctionFlow[P, R]:
-        return FunctionFlow(
-            function,
-            name=name or function.__name__,
-            version=version,
-            description=(inspect.getdoc(function) or "") if description is None else description,
-            fail_fast=fail_fast,
-            max_workers=max_workers,
-        )
-
-    return decorate if function is None else decorate(function)
-
-
-def parameter_problem(
-    flow_name: str, missing: list[str], unknown: list[str], accepted: list[str], given: Mapping[str, Any]
-) -> str:
+def parameter_problem(flow_name: str, problems: list[str], accepted: list[str], given: Mapping[str, Any]) -> str:
     """Return the message of a ParameterError: everything that is wrong, and what was given."""
-    problems = [f"parameter {name!r} is missing" for name in missing]
-    problems += [f"parameter {name!r} is unknown" for name in unknown]
-    takes, gave = ", ".join(accepted) or "none", ", ".join(sorted(given)) or "none"
+    takes, gave = ", ".join(accepted) or "none", ", ".join(sorted(map(str, given))) or "none"
     return f"flow {flow_name!r}: {'; '.join(problems)} (it takes: {takes}; given: {gave})"
+
+
+def missing_and_unknown(missing: list[str], unknown: list[str], accepted: list[str]) -> list[str]:
+    """Return what is wrong with the names of parameters, with the nearest name for each that is unknown."""
+    problems = [f"parameter {name!r} is missing" for name in missing]
+    for name in unknown:
+        near = _nearest(name, accepted)
+        problems.append(f"parameter {name!r} is unknown" + (f", did you mean {near!r}?" if near else ""))
+    return problems
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(str(name), names, n=1)), "")

@@ -6,14 +6,16 @@ refer to each other by name, and so do outputs, which is why a rendered copy of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from dagy.errors import CycleError, GraphError
-from dagy.nested import leaves, rebuild
+from dagy.holding import Holding
+from dagy.nested import Copies, rebuild
+from dagy.outputs import TaskOutput, outputs_in, refuse_hidden
 
 if TYPE_CHECKING:
     from dagy.tasks import Task
@@ -32,56 +34,6 @@ class Node:
     upstream: tuple[str, ...]
 
 
-class TaskOutput:
-    """Stands for the value that a task will have. Pass it to other tasks, index it, or return it from the flow."""
-
-    __slots__ = ("_graph", "_path", "task_name")
-
-    def __init__(self, graph: Graph, task_name: str, path: tuple[Any, ...] = ()) -> None:
-        self._graph = graph
-        self._path = path
-        self.task_name = task_name
-
-    def after(self, *others: TaskOutput) -> TaskOutput:
-        """Make this task wait for others whose values it does not use."""
-        for other in others:
-            self._graph.connect(upstream=other, downstream=self)
-        return self
-
-    def __rshift__(self, other: TaskOutput) -> TaskOutput:
-        other.after(self)
-        return other
-
-    def __getitem__(self, key: Any) -> TaskOutput:
-        return TaskOutput(self._graph, self.task_name, (*self._path, key))
-
-    def __iter__(self) -> Iterator[Any]:
-        self._refuse("iterated over")
-
-    def __bool__(self) -> bool:  # noqa: PLE0304 - it always raises
-        self._refuse("tested")
-
-    def __repr__(self) -> str:
-        return f"<output of task {self.task_name!r}{''.join(f'[{key!r}]' for key in self._path)}>"
-
-    def belongs_to(self, graph: Graph) -> bool:
-        """Whether the task was called in that graph."""
-        return self._graph.identity is graph.identity
-
-    def value_in(self, values: Mapping[str, Any]) -> Any:
-        """Return what this output stands for, given the values of finished tasks."""
-        value = values[self.task_name]
-        for key in self._path:
-            value = value[key]
-        return value
-
-    def _refuse(self, what: str) -> NoReturn:
-        raise GraphError(
-            f"the output of task {self.task_name!r} cannot be {what} while the flow is being made: "
-            "it has no value yet. Do that inside a task."
-        )
-
-
 @dataclass(slots=True)
 class Graph:
     """The nodes of one flow, by name and in the order in which they were called."""
@@ -91,20 +43,27 @@ class Graph:
     identity: object = field(default_factory=object)
     """Shared by a graph and its rendered copies, so that outputs of one belong to all."""
     _calls: dict[str, int] = field(default_factory=dict)
+    _named: dict[str, Task[..., Any]] = field(default_factory=dict)
+    _copies: Copies = field(default_factory=Copies)
 
-    @contextmanager
-    def recording(self) -> Iterator[Graph]:
+    def recording(self) -> AbstractContextManager[Graph]:
         """While the context is open, calling a task adds it to this graph."""
-        token = _recording.set(self)
-        try:
-            yield self
-        finally:
-            _recording.reset(token)
+        return Holding({_recording: self}, self)
 
     def add(self, task: Task[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> TaskOutput:
-        """Record a call of ``task`` and return its output."""
+        """Record a call of ``task`` and return its output. Two tasks of the same name are refused.
+
+        The task is given what the arguments are now: lists and dicts may be filled further for other calls.
+        """
         upstream = self.names_in((args, dict(kwargs)))
+        first = self._named.setdefault(task.name, task)
+        if not task.is_same_as(first):
+            raise GraphError(
+                f"flow {self.flow_name!r}: two tasks are called {task.name!r}: {first.place} and {task.place}. "
+                "Give one of them another name: @task(name=...)"
+            )
         name = self._unique_name(task.name)
+        args, kwargs = self._copies.of((args, dict(kwargs)))
         self.nodes[name] = Node(name=name, task=task, args=args, kwargs=kwargs, upstream=upstream)
         return self.output(name)
 
@@ -128,13 +87,19 @@ class Graph:
     def names_in(self, value: Any) -> tuple[str, ...]:
         """Return the names of the tasks whose outputs occur inside ``value``, each once."""
         found: dict[str, None] = {}
-        for leaf in leaves(value):
-            if not isinstance(leaf, TaskOutput):
-                continue
-            if not leaf.belongs_to(self):
-                raise GraphError(f"flow {self.flow_name!r}: {leaf!r} belongs to another flow")
-            found[leaf.task_name] = None
+        for output in outputs_in(value):
+            if not output.belongs_to(self):
+                raise GraphError(
+                    f"flow {self.flow_name!r}: {output!r} belongs to another flow or run, of {output.flow_name!r}: "
+                    "call the task in this one"
+                )
+            found[output.task_name] = None
         return tuple(found)
+
+    def check_result(self, value: Any) -> None:
+        """Refuse a result with outputs in it that are of another flow, or where they cannot be replaced."""
+        self.names_in(value)
+        refuse_hidden(value, f"flow {self.flow_name!r}")
 
     def downstream(self) -> dict[str, list[str]]:
         """Return for every task the tasks that wait for it."""
@@ -145,11 +110,11 @@ class Graph:
         return waiting
 
     def with_arguments(self, change: Callable[[Any], Any]) -> Graph:
-        """Return a copy in which every leaf of every argument is changed."""
-        changed = {
-            name: replace(node, args=rebuild(node.args, change), kwargs=rebuild(dict(node.kwargs), change))
-            for name, node in self.nodes.items()
-        }
+        """Return a copy in which every leaf of every argument is changed. It shares no list or dict with this one."""
+        changed, copies = {}, Copies()
+        for name, node in self.nodes.items():
+            args, kwargs = copies.of(rebuild((node.args, dict(node.kwargs)), change))
+            changed[name] = replace(node, args=args, kwargs=kwargs)
         return Graph(self.flow_name, changed, self.identity)
 
     def _unique_name(self, wanted: str) -> str:
@@ -191,11 +156,6 @@ def recording_graph() -> Graph | None:
     return _recording.get()
 
 
-@contextmanager
-def not_recording() -> Iterator[None]:
+def not_recording() -> AbstractContextManager[None]:
     """While the context is open, calling a task runs it, as inside another task."""
-    token = _recording.set(None)
-    try:
-        yield
-    finally:
-        _recording.reset(token)
+    return Holding({_recording: None}, None)

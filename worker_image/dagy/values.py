@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from dagy.graph import Node, Plan, TaskOutput
+from dagy.graph import Node, Plan
 from dagy.nested import rebuild
+from dagy.outputs import TaskOutput
 
 
 class Values:
@@ -27,10 +28,10 @@ class Values:
             self._values[name] = value
 
     def call(self, node: Node) -> Any:
-        """Call a node's function with its real arguments."""
+        """Call a node's task with its real arguments."""
         args = rebuild(node.args, self._fill)
         kwargs = rebuild(dict(node.kwargs), self._fill)
-        return node.task.function(*args, **kwargs)
+        return node.task.perform(args, kwargs)
 
     def release_inputs(self, node: Node) -> None:
         """Note that a node will not read its inputs again, and drop those that nobody else reads."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from dagy.build import FLOW_SPEC, SOURCES
 from dagy.contract import RunSpec
 from dagy.errors import LoadError, SpecError
 from dagy.flows import Flow
 from dagy.loader import choose, load_flows
-from dagy.spec import FlowSpec
-from dagy_worker.archive import extract
+from dagy.spec import FLOW_SPEC, SOURCES, FlowSpec
+from dagy_worker.archives.unpacking import MAX_ARCHIVE_BYTES, extract
 from dagy_worker.errors import ArchiveError, BadArtifact
 from dagy_worker.storage import Storage
 
@@ -19,7 +18,7 @@ from dagy_worker.storage import Storage
 def fetch_artifact(spec: RunSpec, storage: Storage, directory: Path) -> Path:
     """Download the artifact, check its hash and unpack it; return where its files are."""
     archive, unpacked = directory / "artifact.zip", directory / "artifact"
-    sha256 = storage.download(spec.artifact_uri, archive)
+    sha256 = storage.download(spec.artifact_uri, archive, MAX_ARCHIVE_BYTES)
     if spec.artifact_sha256 and sha256 != spec.artifact_sha256.lower():
         raise BadArtifact(f"{spec.artifact_uri}: its SHA-256 is {sha256}, expected {spec.artifact_sha256}")
     try:

@@ -1,42 +1,68 @@
 """Dependency packages: archives with Python modules and, if they like, a ``requirements.txt``.
 
-Each is unpacked into a directory of its own, its requirements are installed beside it, and both become importable.
-An archive whose content lies in a single top directory is taken as if it had been made inside that.
+Each is unpacked into a directory of its own, its requirements are installed beside it, and both become importable. An
+archive whose content lies in a single top directory is taken as if it had been made inside that.
 """
 
 from __future__ import annotations
 
-import subprocess
+import os
+import site
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from dagy_worker.archive import extract
+from dagy.contract import RunSpec
+from dagy_worker.archives.unpacking import MAX_ARCHIVE_BYTES, extract
 from dagy_worker.errors import ArchiveError, DependencyFailed, StorageError
+from dagy_worker.logs import JsonLog
+from dagy_worker.package_store import PackageStore
 from dagy_worker.storage import Storage
 
 REQUIREMENTS = "requirements.txt"
-_OUTPUT_TAIL = 4_000
+_PACKAGE, _SITE = "package", "site"
 
 
-def install_package(uri: str, storage: Storage, directory: Path) -> list[str]:
-    """Fetch and install one package into a new directory; return what to put on ``sys.path``.
+def install_packages(
+    spec: RunSpec, storage: Storage, environ: Mapping[str, str], log: JsonLog, directory: Path
+) -> None:
+    """Make a run's packages importable, in their order. ``directory`` is the container's own.
 
     Raises DependencyFailed, naming the package, whatever goes wrong.
     """
-    directory.mkdir(parents=True)
-    archive, unpacked, site = directory / "archive", directory / "package", directory / "site"
-    try:
-        storage.download(uri, archive)
-        extract(archive, unpacked)
-    except (StorageError, ArchiveError) as exc:
-        raise DependencyFailed(f"dependency package {uri}: {exc}") from exc
+    store = PackageStore(directory / "packages", environ, spec.org_id)
+    sha256s = spec.dep_package_sha256s or [""] * len(spec.dep_package_uris)
+    places: list[str] = []
+    for uri, sha256 in zip(spec.dep_package_uris, sha256s, strict=True):
+        try:
+            entry, was_there = _installed(uri, sha256.lower(), storage, store, directory / "package.archive")
+        except (StorageError, ArchiveError, DependencyFailed, OSError) as exc:
+            raise DependencyFailed(f"dependency package {uri}: {exc}") from exc
+        places += [str(_root(entry / _PACKAGE)), *([str(entry / _SITE)] if (entry / _SITE).is_dir() else [])]
+        log.emit("INFO", f"installed {uri}", "package_installed", task="", was_cached=was_there)
+    _make_importable(places)
+
+
+def _installed(uri: str, sha256: str, storage: Storage, store: PackageStore, archive: Path) -> tuple[Path, bool]:
+    """Return where a package is installed, and whether it was before."""
+    if sha256 and (found := store.find(sha256)):
+        return found, True
+    actual = storage.download(uri, archive, MAX_ARCHIVE_BYTES)
+    if sha256 and actual != sha256:
+        raise DependencyFailed(f"its SHA-256 is {actual}, and {sha256} is registered")
+    if found := store.find(actual):
+        return found, True
+    return store.add(actual, lambda entry: _install(archive, entry)), False
+
+
+def _install(archive: Path, entry: Path) -> None:
+    extract(archive, entry / _PACKAGE)
     archive.unlink()
-    root = _root(unpacked)
-    requirements = root / REQUIREMENTS
-    if not requirements.is_file() or not _asks_for_something(requirements):
-        return [str(root)]
-    _pip_install(uri, requirements, site)
-    return [str(root), str(site)]
+    requirements = _root(entry / _PACKAGE) / REQUIREMENTS
+    if requirements.is_file() and _asks_for_something(requirements):
+        from dagy_worker.requirements import pip_install
+
+        pip_install(requirements, entry / _SITE)
 
 
 def _root(unpacked: Path) -> Path:
@@ -51,19 +77,13 @@ def _asks_for_something(requirements: Path) -> bool:
     return any(line.strip() and not line.strip().startswith("#") for line in lines)
 
 
-def _pip_install(uri: str, requirements: Path, site: Path) -> None:
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
-    command += ["--target", str(site), "--requirement", str(requirements)]
-    finished = subprocess.run(  # noqa: S603 - the requirements are the package's to choose
-        command,
-        cwd=requirements.parent,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
-    if finished.returncode != 0:
-        output = finished.stdout.strip()[-_OUTPUT_TAIL:]
-        raise DependencyFailed(f"dependency package {uri}: pip failed with {finished.returncode}: {output}")
+def _make_importable(places: list[str]) -> None:
+    """Put directories first on the path, of this process and of those that the flow starts."""
+    if not places:
+        return
+    sys.path[:0] = places
+    for place in places:
+        if Path(place).name == _SITE:
+            site.addsitedir(place)  # for its .pth files: it is on the path already
+    inherited = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([*places, *([inherited] if inherited else [])])

@@ -1,4 +1,7 @@
-"""The worker's answer: the RunReport at ``result_uri``, the result beside it if it is large, the traceback if any."""
+"""The worker's answer: the RunReport at ``result_uri``, the result beside it if it is large, the traceback if any.
+
+A result is the flow's own data: it is written as it is, secrets and all. Errors are written without secrets.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from dagy_worker.storage import Storage
 
 JSON_TYPE = "application/json"
 TRACEBACK_FILE = "traceback.txt"
+_ROOM = 10
+"""How much deeper than a result's own nesting JSON must reach: the report is around it, and is made further down."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,8 +40,12 @@ def encode_result(value: Any) -> bytes:
 
     As in ``json``, tuples become lists and keys that are numbers become strings.
     """
+    inside = value
+    for _ in range(_ROOM):
+        inside = [inside]
     try:
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+        encoded = json.dumps(inside, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+        return encoded[_ROOM:-_ROOM]
     except (TypeError, ValueError, RecursionError) as exc:
         raise ResultNotJson(f"the flow's result is not JSON: {_culprit(value, 'result') or exc}") from exc
 
@@ -72,7 +81,7 @@ def _culprit(value: Any, path: str, depth: int = 0) -> str:
         return next(filter(None, found), "")
     problem = ""
     if isinstance(value, str):
-        problem = "" if _is_unicode(value) else f" is a string with half of a surrogate pair: {value[:50]!r}"
+        problem = _half_of_a_pair(value)
     elif isinstance(value, float):
         problem = "" if isfinite(value) else f" is {value!r}"
     elif value is not None and not isinstance(value, int):
@@ -83,18 +92,26 @@ def _culprit(value: Any, path: str, depth: int = 0) -> str:
 def _culprit_in_dict(value: dict[Any, Any], path: str, depth: int) -> str:
     for key, item in value.items():
         if not (key is None or isinstance(key, str | int | float)):
-            return f"{path} has the key {key!r} of type {_type_name(key)}"
+            return f"{path} has the key {_shown(key)} of type {_type_name(key)}"
         if found := _culprit(key, f"{path} key {key!r}") or _culprit(item, f"{path}[{key!r}]", depth + 1):
             return found
     return ""
 
 
-def _is_unicode(text: str) -> bool:
+def _half_of_a_pair(text: str) -> str:
+    """Return what is wrong with a text, and only the character: of a secret that is cut nobody would know it."""
     try:
         text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    except UnicodeEncodeError as exc:
+        return f" is a string with half of a surrogate pair: {text[exc.start]!r}"
+    return ""
+
+
+def _shown(key: object) -> str:
+    try:
+        return repr(key)
+    except Exception:  # noqa: BLE001 - a class of the user's may do anything
+        return "<that cannot be shown>"
 
 
 def _type_name(value: object) -> str:

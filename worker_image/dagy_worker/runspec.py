@@ -14,6 +14,8 @@ from dagy_worker.storage import Storage, split_uri
 _JSON_TYPES: dict[object, tuple[type, ...]] = {
     "str": (str,),
     "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
     "int | None": (int, type(None)),
     "dict[str, Any]": (dict,),
     "list[str]": (list,),
@@ -39,6 +41,17 @@ def read_run_spec(environ: Mapping[str, str], storage: Storage) -> RunSpec:
     return spec
 
 
+def read_members(spec: RunSpec) -> list[RunSpec]:
+    """Return the specs of all runs of the container. Raises BadSpec for one that breaks the contract."""
+    try:
+        members = spec.members()
+    except TypeError as exc:
+        raise BadSpec(f"run spec: crew: {exc}") from exc
+    for member in members[1:]:
+        _check(member)
+    return members
+
+
 def _text(environ: Mapping[str, str], storage: Storage) -> str:
     if inline := environ.get(Env.RUN_SPEC):
         return inline
@@ -61,7 +74,7 @@ def _uris(text: str) -> list[str]:
 def _check(spec: RunSpec) -> None:
     for field in fields(spec):
         value = getattr(spec, field.name)
-        if not isinstance(value, _JSON_TYPES[field.type]) or isinstance(value, bool):
+        if not isinstance(value, _JSON_TYPES[field.type]) or (isinstance(value, bool) and field.type != "bool"):
             raise _refusal(field.name, value, f"expected {field.type}")
     if not spec.run_id:
         raise _refusal("run_id", spec.run_id, "expected a string that is not empty")
@@ -71,6 +84,20 @@ def _check(spec: RunSpec) -> None:
         _check_uri(name, getattr(spec, name), optional=name != "artifact_uri")
     for index, uri in enumerate(spec.dep_package_uris):
         _check_uri(f"dep_package_uris[{index}]", uri)
+    _check_lists(spec)
+    for name in ("heartbeat_seconds", "stop_timeout"):
+        if not getattr(spec, name) > 0:
+            raise _refusal(name, getattr(spec, name), "expected a number above 0")
+
+
+def _check_lists(spec: RunSpec) -> None:
+    for name in ("dep_package_sha256s", "secret_names"):
+        for index, each in enumerate(getattr(spec, name)):
+            if not isinstance(each, str):
+                raise _refusal(f"{name}[{index}]", each, "expected a string")
+    if spec.dep_package_sha256s and len(spec.dep_package_sha256s) != len(spec.dep_package_uris):
+        expected = f"expected one for each of the {len(spec.dep_package_uris)} dep_package_uris, or none"
+        raise _refusal("dep_package_sha256s", spec.dep_package_sha256s, expected)
 
 
 def _check_uri(name: str, value: Any, *, optional: bool = False) -> None:

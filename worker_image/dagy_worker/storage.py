@@ -1,85 +1,96 @@
-"""S3 as the worker needs it: small objects in memory, large ones to a file. The only room that knows botocore.
-
-The botocore session, with its parsed service models, is made once per process and survives a fork: a warm fork
-server calls :func:`warm` before forking, and a child's client then costs a few milliseconds. Clients are made in
-the child, because they hold connections.
-"""
+"""S3 as the worker needs it: small objects in memory, large ones to a file."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
-from botocore.awsrequest import AWSResponse
-from botocore.compat import HTTPHeaders
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.session import Session, get_session
-
+from dagy_worker.aws import AwsError, AwsRefused, Patience, errors_mapped, make_client, require_time
 from dagy_worker.errors import StorageError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-CONNECT_SECONDS = 5
-READ_SECONDS = 60
+CONNECT_SECONDS, READ_SECONDS = 5.0, 60.0
 ATTEMPTS = 4
 """Tries per request, with botocore's backoff; AWS_MAX_ATTEMPTS overrides it, as everywhere in AWS's tools."""
+_READS = 3
 _CHUNK = 1 << 20
+_NOT_THERE = frozenset({403, 404})
+"""S3 answers 403 for an object that does not exist to those who may not list the bucket."""
+
+
+class _Target(Protocol):
+    """Where the content of an object goes: a file or a buffer."""
+
+    def write(self, data: bytes, /) -> int: ...
+    def seek(self, position: int, /) -> int: ...
+    def truncate(self) -> int: ...
 
 
 class Storage:
-    """One process's client of S3."""
+    """One process's client of S3. ``deadline`` is the ``time.monotonic()`` after which nothing is tried any more."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        try:
-            self._client = _client(environ)
-        except (BotoCoreError, ValueError) as exc:
-            raise StorageError(f"cannot make an S3 client: {exc}") from exc
+    def __init__(self, environ: Mapping[str, str], deadline: float | None = None) -> None:
+        """Raises StorageError if no client can be made."""
+        self._deadline = deadline
+        with _named("cannot make an S3 client"):
+            self._client: S3Client = make_client("s3", environ, _patience(environ).until(deadline))
 
     def read(self, uri: str) -> bytes:
-        """Return a small object."""
+        """Return a small object. Raises StorageError."""
         buffer = io.BytesIO()
-        self._copy(uri, buffer)
+        self._copy(uri, buffer, None)
         return buffer.getvalue()
 
-    def download(self, uri: str, file: Path) -> str:
-        """Write an object to a file and return its SHA-256 in hex."""
+    def find(self, uri: str) -> bytes | None:
+        """Return a small object; None if it does not exist, or may not be read. Raises StorageError."""
+        try:
+            return self.read(uri)
+        except StorageError as exc:
+            if isinstance(exc.__cause__, AwsRefused) and exc.__cause__.status in _NOT_THERE:
+                return None
+            raise
+
+    def download(self, uri: str, file: Path, most: int | None = None) -> str:
+        """Write an object to a file and return its SHA-256 in hex. Raises StorageError, also for more than ``most``."""
         with file.open("wb") as target:
-            return self._copy(uri, target)
+            return self._copy(uri, target, most)
 
     def write(self, uri: str, content: bytes, content_type: str) -> None:
-        """Create or replace an object."""
+        """Create or replace an object. Raises StorageError."""
         bucket, key = split_uri(uri)
-        try:
+        with _named(f"cannot write {uri}"), errors_mapped():
+            require_time(self._deadline)
             self._client.put_object(Bucket=bucket, Key=key, Body=content, ContentType=content_type)
-        except (ClientError, BotoCoreError) as exc:
-            raise StorageError(f"cannot write {uri}: {exc}") from exc
 
-    def _copy(self, uri: str, target: io.BufferedIOBase) -> str:
-        """botocore retries the request but not the reading of the body, which fails on its own."""
+    def close(self) -> None:
+        """Close the connections: a process that forks must not share them."""
+        self._client.close()
+
+    def _copy(self, uri: str, target: _Target, most: int | None) -> str:
+        """botocore repeats the request but not the reading of the body, which fails on its own."""
         bucket, key = split_uri(uri)
-        for last in (False, False, True):
-            target.seek(0)
-            target.truncate()
-            digest = hashlib.sha256()
-            try:
-                for chunk in self._client.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(_CHUNK):
-                    digest.update(chunk)
-                    target.write(chunk)
-            except ClientError as exc:
-                raise StorageError(f"cannot read {uri}: {exc}") from exc
-            except BotoCoreError as exc:
-                if last or not _broke_off(exc):
-                    raise StorageError(f"cannot read {uri}: {exc}") from exc
-            else:
-                break
-        return digest.hexdigest()
+        with _named(f"cannot read {uri}"):
+            for reading in range(1, _READS + 1):
+                target.seek(0)
+                target.truncate()
+                with errors_mapped():
+                    require_time(self._deadline)
+                    answer = self._client.get_object(Bucket=bucket, Key=key)
+                _require_at_most(most, uri, answer["ContentLength"])
+                try:
+                    with errors_mapped():
+                        return _received(answer["Body"], target)
+                except AwsError:
+                    if reading == _READS:
+                        raise
+        raise AssertionError("there is at least one reading")
 
 
 def split_uri(uri: str) -> tuple[str, str]:
@@ -91,43 +102,30 @@ def split_uri(uri: str) -> tuple[str, str]:
     return parts.netloc, key
 
 
-def warm() -> None:
-    """Load everything that the first requests need, without a network."""
-    credentials: dict[str, Any] = {"aws_access_key_id": "-", "aws_secret_access_key": "-"}
-    client: Any = session().create_client("s3", region_name="us-east-1", **credentials)
-    client.meta.events.register("before-send.s3", _answer)
-    client.put_object(Bucket="warm", Key="up", Body=b"-")
-    client.get_object(Bucket="warm", Key="up")["Body"].read()
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    try:
+        yield
+    except AwsError as exc:
+        raise StorageError(f"{what}: {exc}") from exc
 
 
-@cache
-def session() -> Session:
-    """Return the process's session."""
-    return get_session()
+def _require_at_most(most: int | None, uri: str, size: int) -> None:
+    if most is not None and size > most:
+        raise StorageError(f"cannot read {uri}: it has {size} bytes, and at most {most} are taken")
 
 
-def _client(environ: Mapping[str, str]) -> S3Client:
-    config = Config(
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": int(environ.get("AWS_MAX_ATTEMPTS") or ATTEMPTS)},
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-    )
-    # ECS sets AWS_REGION, which botocore does not read. None leaves the choice to botocore's own sources.
-    region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or None
-    return cast("S3Client", session().create_client("s3", region_name=region, config=config))
+def _received(body: Any, target: _Target) -> str:
+    digest = hashlib.sha256()
+    for chunk in body.iter_chunks(_CHUNK):
+        digest.update(chunk)
+        target.write(chunk)
+    return digest.hexdigest()
 
 
-def _broke_off(exc: BotoCoreError) -> bool:
-    return type(exc).__name__ in ("IncompleteReadError", "ReadTimeoutError", "ResponseStreamingError")
-
-
-class _Body(io.BytesIO):
-    def stream(self, amount: int = _CHUNK, **_: Any) -> Any:
-        while chunk := self.read(amount):
-            yield chunk
-
-
-def _answer(request: Any, **_: Any) -> AWSResponse:
-    return AWSResponse(request.url, 200, HTTPHeaders(), _Body(b""))
+def _patience(environ: Mapping[str, str]) -> Patience:
+    given = environ.get("AWS_MAX_ATTEMPTS") or ATTEMPTS
+    try:
+        return Patience(CONNECT_SECONDS, READ_SECONDS, max(1, int(given)))
+    except ValueError:
+        raise StorageError(f"AWS_MAX_ATTEMPTS={given!r}: expected an integer of at least 1") from None

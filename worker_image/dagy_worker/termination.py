@@ -1,32 +1,33 @@
-"""SIGTERM as an exception in the main thread, but only where the worker can do something sensible about it.
+"""SIGTERM as an exception in the main thread, but only where the flow's process can do something sensible about it.
 
-Outside the armed block (while the report is being written, say) the signal is remembered and otherwise ignored.
+Outside the armed block (while the report is being written, say) the signal is remembered and otherwise ignored. Either
+way the flow can see it: ``RunContext.stopping`` is set.
 """
 
 from __future__ import annotations
 
+import _thread
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from dagy.context import STOPPING
 from dagy.errors import Terminated
+from dagy_worker.logs import JsonLog
 
 
 class Termination:
     """Turns the first SIGTERM into Terminated."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: JsonLog) -> None:
+        self._log = log
         self._armed = False
         self._requested = False
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Handle the signal until the end of the block. Without effect outside the main thread."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
+        """Handle the signal until the end of the block."""
         before = signal.signal(signal.SIGTERM, self._handle)
         try:
             yield
@@ -46,9 +47,12 @@ class Termination:
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
         already, self._requested = self._requested, True
-        if self._armed and not already:
-            self._stop()
+        if not already:
+            # Not here: the main thread, which runs this, may hold the event's lock.
+            _thread.start_new_thread(STOPPING.set, ())
+            self._log.interrupt(self._stop)
 
     def _stop(self) -> None:
-        self._armed = False
-        raise Terminated("stopped by SIGTERM")
+        if self._armed:
+            self._armed = False
+            raise Terminated("stopped by SIGTERM")

@@ -16,7 +16,7 @@ for i = 7, #ARGV do
     leave_queues(id)
     leave_window(id)
     set_phase(id, 'CANCELLED')
-    redis.call('HDEL', key, 'delta', 'crew', 'leader')
+    redis.call('HDEL', key, 'crew', 'leader')
     redis.call('EXPIRE', key, ttl)
     local result = fill(meta, 'id', '"' .. id .. '"')
     redis.call('SET', prefix .. id, result, 'EX', meta_ttl)

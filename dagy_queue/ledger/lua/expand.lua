@@ -3,11 +3,32 @@
 local WORKLOAD_CPU = { small = 256, medium = 1024, large = 2048, xlarge = 4096, heavy = 8192, max = 16384 }
 local batch, first = ARGV[1], tonumber(ARGV[2])
 local key = batch_key(batch)
+
+-- What differs is kept as the caller wrote it, null and "2 vCPU" too; its names may also be those of parameters.
+local function units_in(own)
+  local cpu = own.cpu
+  if type(cpu) == 'string' then
+    cpu = tonumber(cpu) or math.floor((tonumber(string.match(cpu, '[%d.]+')) or 0) * 1024)
+  end
+  return type(cpu) == 'number' and cpu or WORKLOAD_CPU[own.workload_profile or '']
+end
+
+local function keep_own(id, delta)
+  local function has(name) return string.find(delta, '"' .. name .. '"', 1, true) end
+  if not (has('correlation_id') or has('cpu') or has('workload_profile')) then return end
+  local own = cjson.decode(delta)
+  local correlation, units = own.correlation_id, units_in(own)
+  if type(correlation) == 'string' and correlation ~= '' then
+    redis.call('HSET', run_key(id), 'correlation', correlation)
+  end
+  if units then redis.call('HSET', run_key(id), 'cpu', units) end
+end
+
 local shared = redis.call('HMGET', key, 'expanded', 'pool', 'org', 'priority', 'window', 'per_run')
 local expanded = tonumber(shared[1] or '0')
 if expanded ~= first or redis.call('HEXISTS', key, 'refused') == 1 then return expanded end
 local now = now_ms()
-local lane, base = lane_key(shared[2], shared[3]), tonumber(shared[4]) * 1e13
+local lane, base = lane_key(shared[2], shared[3]), as_priority(shared[4]) * 1e13
 local entered = (#ARGV - 2) / 2
 local per_run = tonumber(shared[6] or '1')
 local seq = redis.call('INCRBY', P .. ':seq', entered) - entered
@@ -16,14 +37,7 @@ for i = 1, entered do
   redis.call('HSET', run_key(id), 'phase', 'HELD', 'attempt', 1, 'created', now, 'at', now, 'batch', batch, 'shard',
     first + i - 1)
   if delta ~= '' then redis.call('HSET', run_key(id), 'delta', delta) end
-  if string.find(delta, '"correlation_id"', 1, true) then
-    redis.call('HSET', run_key(id), 'correlation', cjson.decode(delta).correlation_id)
-  end
-  if string.find(delta, '"cpu"', 1, true) or string.find(delta, '"workload_profile"', 1, true) then
-    local own = cjson.decode(delta)
-    local units = own.cpu or WORKLOAD_CPU[own.workload_profile or '']
-    if units then redis.call('HSET', run_key(id), 'cpu', units) end
-  end
+  keep_own(id, delta)
   local place = (i - 1) % per_run
   if place > 0 then
     redis.call('HSET', run_key(id), 'leader', ARGV[1 + 2 * (i - place)])
@@ -41,9 +55,11 @@ for i = 1, entered do
   end
   note(id, 'HELD')
 end
+tell('batch', batch, 'first', first, 'count', entered)
 count(batch, 'HELD', entered)
 redis.call('HSET', key, 'expanded', first + entered, 'at_work', now)
 if shared[5] then
+  redis.call('SADD', P .. ':windowed', batch)
   fill_window(batch)
 else
   redis.call('ZADD', rotation_key(shared[2]), 'NX', redis.call('INCR', P .. ':turn'), shared[3])

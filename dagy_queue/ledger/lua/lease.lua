@@ -2,7 +2,8 @@
 -- run whose timeout is over while it waits, limits as JSON (see AdmissionLedger).
 -- Returns {grants, milliseconds until something falls due (-1 = nothing will), 1 if more could go on at once, tasks to
 -- stop as {ARN, reason}}; a grant is {id, attempt, retries, request, batch, shard, refusals, 1 if it expired while
--- waiting, crew, what it has otherwise than its request}, and each of the crew {id, attempt, request, shard}.
+-- waiting, crew, what it has otherwise than its request, the version of its flow if that is settled}, and each of the
+-- crew {id, attempt, request, shard}.
 local most, lease, too_late, limits = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], cjson.decode(ARGV[4])
 local STOP_AGAIN_MS, SOON_MS = 30000, 1000
 local now = now_ms()
@@ -20,7 +21,7 @@ end
 -- Leases of dispatchers that died: back to the front of their lanes, same attempt, same client token.
 for _, id in ipairs(due(':leases', 1000)) do
   redis.call('ZREM', P .. ':leases', id)
-  local run = redis.call('HMGET', run_key(id), 'phase', 'attempt')
+  local run = read_run(id, 'phase', 'attempt')
   if run[1] == 'SUBMITTING' then
     redis.call('HSET', run_key(id), 'asked', run[2])
     set_phase(id, 'HELD')
@@ -30,7 +31,7 @@ end
 
 for _, id in ipairs(due(':delayed', 1000)) do
   redis.call('ZREM', P .. ':delayed', id)
-  local phase = redis.call('HGET', run_key(id), 'phase')
+  local phase = read_run(id, 'phase')[1]
   if phase == 'STOPPED' then
     resume(id)
   elseif WAITING[phase] then
@@ -41,17 +42,19 @@ end
 
 -- Runs whose timeout is over end here, or their tasks are stopped.
 for _, id in ipairs(due(':deadlines', 100)) do
-  local key, batch = run_key(id), string.match(id, '^batch:(.*)')
-  local phase = not batch and redis.call('HGET', key, 'phase')
   redis.call('ZREM', P .. ':deadlines', id)
+  local batch = string.match(id, '^batch:(.*)')
+  local run = batch and {} or read_run(id, 'phase', 'leader')
+  local phase = run[1]
   if batch then
     cancel_batch(batch, 'its timeout is over')
   elseif WAITING[phase] then
-    redis.call('HSET', key, 'late', 1)
+    mark_late(id, 1)
     stop(id, too_late)
   elseif IN_FLIGHT[phase] then
-    redis.call('HSET', key, 'late', 1)
-    owe_stop(id, now)
+    local leader = run[2] or id
+    mark_late(leader, 1)
+    owe_stop(leader, now)
   elseif phase == 'STOPPED' then
     redis.call('ZADD', P .. ':deadlines', now + SOON_MS, id)
   end
@@ -68,7 +71,7 @@ local function bucket(name, limit, factor)
     local kept = redis.call('HMGET', key, 'tokens', 'at')
     local rate = limit.rate * factor / 1000
     local tokens = kept[1] and math.min(limit.burst, tonumber(kept[1]) + (now - tonumber(kept[2])) * rate) or limit.burst
-    found = { key = key, rate = rate, tokens = tokens, taken = 0 }
+    found = { key = key, rate = rate, tokens = tokens, taken = 0, burst = limit.burst }
     buckets[name] = found
   end
   return found
@@ -128,7 +131,7 @@ local function large_key(pool) return P .. ':large:' .. cluster_of(pool) end
 local function kept_for_another(pool, org)
   local kept = redis.call('HMGET', large_key(pool), 'run', 'org', 'since')
   if not kept[1] or kept[2] == org or now - tonumber(kept[3]) < limits.patience * 1000 then return false end
-  if redis.call('HGET', run_key(kept[1]), 'phase') == 'HELD' then return true end
+  if read_run(kept[1], 'phase')[1] == 'HELD' then return true end
   redis.call('DEL', large_key(pool))
   return false
 end
@@ -139,6 +142,7 @@ local function cluster_has_cpu(pool, org, id, units)
   local key = large_key(pool)
   if not room(slots_key(pool), 'cpu', limits.cpu, units) then
     if redis.call('HSETNX', key, 'run', id) == 1 then redis.call('HSET', key, 'org', org, 'since', now) end
+    redis.call('EXPIRE', key, LIMITER_SECONDS)
     return false
   end
   if redis.call('HGET', key, 'run') == id then redis.call('DEL', key) end
@@ -155,7 +159,7 @@ end
 
 local function grant(id)
   local run = redis.call('HMGET', run_key(id), 'phase', 'attempt', 'retries', 'request', 'batch', 'shard', 'expires', 'delta', 'refusals', 'crew',
-    'change')
+    'change', 'flow_version')
   set_phase(id, 'SUBMITTING')
   redis.call('ZADD', P .. ':leases', now + lease, id)
   local expired = run[7] and tonumber(run[7]) <= now
@@ -166,16 +170,21 @@ local function grant(id)
     local found = redis.call('HMGET', run_key(member), 'attempt', 'delta', 'shard')
     crew[#crew + 1] = { member, found[1], found[2] or '', found[3] }
   end
+  local version = run[12] or (run[5] and redis.call('HGET', batch_key(run[5]), 'flow_version'))
   return { id, run[2], run[3] or '0', run[4] or run[8] or '', run[5] or '', run[6] or '', run[9] or '0',
-    expired and '1' or '0', crew, run[11] or '' }
+    expired and '1' or '0', crew, run[11] or '', version or '' }
 end
 
--- Return the next run of a lane that is held; what is not is dropped from it.
+-- Return the next run of a lane that is held; what is not is dropped from it. A cancelled batch may be all of a long
+-- lane: so many are dropped in one call, which keeps all of Redis waiting. The second value says that there are more.
+local MOST_DROPPED = 1000
+local dropped = 0
+
 local function head_of(pool, org)
   while true do
     local id = redis.call('ZRANGE', lane_key(pool, org), 0, 0)[1]
     if not id then return nil end
-    local run = redis.call('HMGET', run_key(id), 'phase', 'batch', 'cancel')
+    local run = read_run(id, 'phase', 'batch', 'cancel')
     if run[1] == 'HELD' and run[3] then
       -- Cancelled while a dispatcher had it, which died or stopped.
       let_crew_go_on(id)
@@ -183,8 +192,13 @@ local function head_of(pool, org)
     elseif run[1] == 'HELD' and not (run[2] and redis.call('HEXISTS', batch_key(run[2]), 'cancel') == 1) then
       return id
     end
+    if dropped == MOST_DROPPED then
+      due_in(0)
+      return nil, true
+    end
     -- What belongs to a cancelled batch stays HELD until its cancelling gets to it.
     redis.call('ZREM', lane_key(pool, org), id)
+    dropped = dropped + 1
   end
 end
 
@@ -196,13 +210,14 @@ local function grant_one(pool, from)
   while true do
     local org = redis.call('ZRANGE', rotation_key(pool), turn, turn)[1]
     if not org then return nil end
-    local id = not full[pool .. org] and head_of(pool, org)
+    local id, more_to_drop
+    if not full[pool .. org] then id, more_to_drop = head_of(pool, org) end
     if id and fits(pool, org, id) then
       if not take(from) then return nil end
       redis.call('ZREM', lane_key(pool, org), id)
       redis.call('ZADD', rotation_key(pool), redis.call('INCR', P .. ':turn'), org)
       return grant(id)
-    elseif id or full[pool .. org] then
+    elseif id or more_to_drop or full[pool .. org] then
       full[pool .. org] = true
       turn = turn + 1
     else
@@ -242,7 +257,7 @@ local stops = {}
 for _, id in ipairs(due(':stops', 100)) do
   local orphan = string.match(id, '^task:(.*)')
   local run = orphan and { 'RUNNING', orphan, 'its run is over' }
-    or redis.call('HMGET', run_key(id), 'phase', 'arn', 'cancel')
+    or read_run(id, 'phase', 'arn', 'cancel')
   if not IN_FLIGHT[run[1] or ''] or not run[2] then
     redis.call('ZREM', P .. ':stops', id)
   elseif take({ bucket('stops:' .. string.match(run[2], '^[^:]*:[^:]*:[^:]*:([^:]*)'), limits.stops, 1) }) then
@@ -256,7 +271,8 @@ end
 for _, each in pairs(buckets) do
   if each.taken > 0 then
     redis.call('HSET', each.key, 'tokens', tostring(each.tokens), 'at', now)
-    redis.call('EXPIRE', each.key, 3600)
+    local full_in = math.min(LONGEST_SECONDS, math.ceil(each.burst / each.rate / 1000))
+    redis.call('EXPIRE', each.key, math.max(LIMITER_SECONDS, full_in))
   end
 end
 

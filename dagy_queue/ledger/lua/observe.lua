@@ -5,10 +5,11 @@ local key = run_key(id)
 local found = redis.call('HMGET', key, 'phase', 'attempt', 'version', 'arn', 'cancel', 'late')
 if not found[1] then return 'unknown' end
 -- A live task of a run that is over, or beyond this attempt, and never heard of it: its launch was not recorded.
--- (One that is QUEUED has a task only if Redis has lost a moment: its launch will be answered with that task.)
+-- (One that is QUEUED, or before this attempt, has such a task only if Redis has lost a moment: when it comes to that
+-- attempt, its launch will be answered with that task.)
 local beyond = found[2] ~= attempt or not (IN_FLIGHT[found[1]] or WAITING[found[1]])
-if found[1] == 'QUEUED' then return 'stale' end
-if beyond and found[4] ~= arn and phase ~= '' then owe_stop('task:' .. arn, now_ms()) end
+if found[1] == 'QUEUED' or is_ahead(attempt, found[2], found[1]) then return 'stale' end
+if beyond and found[4] ~= arn and phase ~= '' then owe_stop_of_unowned(arn) end
 if beyond or (found[4] and found[4] ~= arn) then return 'stale' end
 if found[3] and tonumber(found[3]) >= version then return 'stale' end
 redis.call('HSET', key, 'version', version, 'arn', arn)

@@ -8,10 +8,12 @@ redis.call('HSET', key, 'created', now, 'published', message)
 for i = 5, 4 + chunks do redis.call('RPUSH', key .. ':spec', ARGV[i]) end
 for i = 5 + chunks, #ARGV, 2 do redis.call('HSET', key, ARGV[i], ARGV[i + 1]) end
 redis.call('ZADD', P .. ':published_batches', now, id)
+note_publication('batch', id)
 local timeout = redis.call('HGET', key, 'timeout_ms')
 if timeout then
   redis.call('ZADD', P .. ':deadlines', now + tonumber(timeout), 'batch:' .. id)
   wake()
 end
+tell('batch', id)
 redis.call('LPUSH', list, message)
 return 1

@@ -6,7 +6,7 @@ local key = P .. ':tasks'
 local due = redis.call('ZRANGEBYSCORE', key, '-inf', now - silence, 'LIMIT', 0, most)
 local found = {}
 for _, id in ipairs(due) do
-  local run = redis.call('HMGET', run_key(id), 'phase', 'attempt', 'arn', 'at')
+  local run = read_run(id, 'phase', 'attempt', 'arn', 'at')
   local heard = tonumber(run[4] or '0')
   if not has_task(run[1]) or not run[3] then
     redis.call('ZREM', key, id)

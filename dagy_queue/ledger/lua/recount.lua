@@ -9,7 +9,7 @@ local function tally(pool, slot, by)
 end
 
 local function tally_run(id, index)
-  local run = redis.call('HMGET', run_key(id), 'phase', 'leader')
+  local run = read_run(id, 'phase', 'leader')
   if not run[1] then
     redis.call('ZREM', index, id)
   elseif IN_FLIGHT[run[1]] and not run[2] then

@@ -4,15 +4,18 @@
 -- Returns the number of the new attempt, or -1 if the run is not stopped at that attempt, or cancelled.
 local id, attempt, counted, change, pool, units, ended = ARGV[1], ARGV[2], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local key = run_key(id)
-local found = redis.call('HMGET', key, 'phase', 'attempt', 'cancel', 'late')
+local found = redis.call('HMGET', key, 'phase', 'attempt', 'cancel', 'late', 'arn', 'arns')
 if found[1] ~= 'STOPPED' or found[2] ~= attempt then return -1 end
 if found[3] then  -- cancelled since its second pass began: another one ends it
   resume(id)
   return -1
 end
+if found[5] then redis.call('HSET', key, 'arns', (found[6] or '') .. attempt .. ' ' .. found[5] .. '\n') end
 -- It goes on by itself, whoever shared its container.
-redis.call('HDEL', key, 'crew', 'leader', 'completion', 'arn', 'version', 'refused', 'refusals', 'refusal', 'asked')
-redis.call('ZREM', P .. ':resumed', id)
+redis.call('HDEL', key, 'crew', 'leader', 'completion', 'arn', 'version', 'refused', 'refusals', 'refusal', 'asked',
+  'postponed')
+forget_sent(id)
+redis.call('ZREM', P .. ':passes', id)
 if found[4] == 'start' then redis.call('HDEL', key, 'late') end  -- that was the attempt's, a timeout is the run's
 redis.call('HINCRBY', key, 'retries', 1)
 if counted ~= '' then redis.call('HINCRBY', key, counted, 1) end

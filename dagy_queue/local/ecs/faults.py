@@ -8,6 +8,7 @@ counts down with each use, a ``..._probability`` is drawn each time. Operation `
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from random import Random
@@ -114,6 +115,7 @@ class Faults:
         self._rng = rng
         self._operations: dict[str, OperationFaults] = {}
         self._released: dict[str, asyncio.Event] = {}
+        self._lifted = asyncio.Event()
         self.events = EventFaults()
         self.tasks = TaskFaults()
         self.held = 0
@@ -129,10 +131,12 @@ class Faults:
             self._rng.seed(rules["seed"])
 
     def clear(self) -> None:
-        """Lift every rule and let go of every answer that is held."""
+        """Lift every rule, let go of every answer that is held, and end every slow start."""
         self._operations.clear()
         self.events = EventFaults()
         self.tasks = TaskFaults()
+        self._lifted.set()
+        self._lifted = asyncio.Event()
         self.release("")
 
     def judge(self, operation: str) -> Verdict:
@@ -164,6 +168,12 @@ class Faults:
     def uniform(self, upper: float) -> float:
         """Return a random time between zero and ``upper``."""
         return self._rng.uniform(0.0, upper)
+
+    async def slow_start(self) -> None:
+        """Wait as long as a slow start lasts, or until all rules are lifted."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.tasks.slow_start_seconds):
+                await self._lifted.wait()
 
     async def hold(self, operation: str) -> None:
         """Wait while answers of an operation are held."""

@@ -7,9 +7,10 @@ import contextlib
 import hashlib
 import logging
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from dagy_queue.local.ecs.config import LocalEcsConfig
 from dagy_queue.local.ecs.delivery import EventDelivery
@@ -101,7 +102,7 @@ class TaskRun:
     async def _provision(self) -> None:
         faults, rules = self._host.faults, self._host.faults.tasks
         if faults.happens(rules, "slow_start"):
-            await self._pause(rules.slow_start_seconds)
+            await self._unless_stopped(faults.slow_start())
         await self._pause(self._host.config.delays.provisioning)
         if faults.happens(rules, "start_failure"):
             raise StartFailed(rules.start_failure_reason)
@@ -226,6 +227,16 @@ class TaskRun:
 
     def _later(self, seconds: float, action: Callable[..., object], *args: object) -> None:
         self._timers.append(asyncio.get_running_loop().call_later(seconds, action, *args))
+
+    async def _unless_stopped(self, waiting: Coroutine[Any, Any, None]) -> None:
+        """Wait for something, or until the task is stopped."""
+        both = [asyncio.ensure_future(each) for each in (waiting, self._wake.wait())]
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in both:
+                each.cancel()
+        self._refuse_if_stopping()
 
     async def _pause(self, seconds: float) -> None:
         if seconds > 0:

@@ -18,7 +18,8 @@ MAX_SECURITY_GROUPS = 5
 LAUNCH_TYPES = ("EC2", "FARGATE", "EXTERNAL", "MANAGED_INSTANCES")
 _TOKEN = re.compile(r"[\x21-\x7e]{1,64}")
 _STARTED_BY = re.compile(r"[A-Za-z0-9_/-]{1,128}")
-_PLATFORM = re.compile(r"LATEST|\d+\.\d+\.\d+")
+PLATFORM_VERSIONS = ("LATEST", "1.0.0", "1.1.0", "1.2.0", "1.3.0", "1.4.0")
+"""Of Fargate for Linux (ECS developer guide, "Fargate platform versions for Amazon ECS")."""
 
 
 def check_run_task(request: Mapping[str, Any]) -> None:
@@ -108,7 +109,7 @@ def _check_capacity_choice(request: Mapping[str, Any]) -> None:
         raise invalid("capacityProviderStrategy can have at most 20 items.")
     check_strategy(strategy)
     version = text(request, "platformVersion", "LATEST")
-    if not _PLATFORM.fullmatch(version):
+    if version not in PLATFORM_VERSIONS:
         raise AwsError("PlatformUnknownException", f"The specified platform version does not exist: '{version}'.")
 
 

@@ -30,7 +30,6 @@ from dagy_queue.local.ports import AwsError
 from dagy_queue.local.sqs import LeanSqs
 from dagy_queue.local.sqs.errors import query_code
 
-ECS_TARGET = "AmazonEC2ContainerServiceV20141113"
 TRANSPORT = "dagy.transport"
 """Where the server's protocol puts the connection's transport in the scope, so that an answer can be dropped."""
 
@@ -60,7 +59,7 @@ class Gateway:
         self._events = events
         self._moto = moto
         self.calls: Counter[str] = Counter()
-        self._routes = LocalRoutes(ecs=ecs, sqs=sqs, events=events, calls=self.calls, about=about)
+        self.routes = LocalRoutes(ecs=ecs, sqs=sqs, events=events, calls=self.calls, about=about)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -125,7 +124,7 @@ class Gateway:
 
     async def _other(self, scope: Scope, service: str, operation: str, body: bytes) -> Answer:
         if scope["path"].startswith("/_local/"):
-            return await self._routes.answer(scope["method"], scope["path"], body)
+            return await self.routes.answer(scope["method"], scope["path"], body)
         signed_for = _signed_for(scope)
         self.calls[f"{signed_for or service}.{operation or scope['method']}"] += 1
         if signed_for in {"sqs", "ecs"}:

@@ -13,10 +13,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 from dagy_queue.local.gateway.http import Answer, Scope
 
+_DYNAMODB = "DynamoDB_"
 WARMED = ("events", "s3", "dynamodb", "logs", "sts")
 """Services whose code is loaded while the gateway starts; the others load on their first call."""
 
@@ -25,9 +27,10 @@ class MotoApp:
     """moto, loaded in the background by :meth:`start`."""
 
     def __init__(self, account: str, threads: int = 8) -> None:
-        os.environ.setdefault("MOTO_ACCOUNT_ID", account)
+        os.environ["MOTO_ACCOUNT_ID"] = account
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="moto")
         self._lock = threading.Lock()
+        self._tables = threading.Lock()
         self._app: Any = None
 
     def start(self) -> asyncio.Future[None]:
@@ -59,7 +62,11 @@ class MotoApp:
         return self._app
 
     def _run(self, environ: dict[str, Any]) -> Answer:
-        return run_wsgi(self._loaded(), environ)
+        app = self._loaded()
+        # DynamoDB writes an item whole, on its condition, or not at all; moto does it in steps.
+        is_of_table = environ.get("HTTP_X_AMZ_TARGET", "").startswith(_DYNAMODB)
+        with self._tables if is_of_table else nullcontext():
+            return run_wsgi(app, environ)
 
 
 def run_wsgi(app: Callable[..., Iterable[bytes]], environ: dict[str, Any]) -> Answer:

@@ -8,16 +8,23 @@ from typing import Any
 
 from dagy_queue.local.ports import AwsError, LogLine
 
+MOST_LINES = 200_000
+"""Lines of one stream that are kept: moto has them in memory, at about 600 bytes each besides their text."""
+
 
 class MotoLogs:
     """The LogSink: what containers print, in moto's log groups, where GetLogEvents finds it."""
 
-    def __init__(self, region: str, account: str) -> None:
+    def __init__(self, region: str, account: str, most_lines: int = MOST_LINES) -> None:
         self._region = region
         self._account = account
+        self._most_lines = most_lines
 
     async def write_lines(self, group: str, stream: str, lines: Sequence[LogLine]) -> None:
-        """Append lines; group and stream are created where they do not exist."""
+        """Append lines; group and stream are created where they do not exist.
+
+        Of a stream that is full no more is kept; its last line says so.
+        """
         if not lines:
             return
         from moto.logs.models import logs_backends
@@ -27,11 +34,14 @@ class MotoLogs:
             backend.create_log_group(group, {})
         if stream not in backend.groups[group].streams:
             backend.create_log_stream(group, stream)
+        room = self._most_lines - len(backend.groups[group].streams[stream].events)
+        if room <= 0:
+            return
         # CloudWatch wants chronological order within a call.
-        events = [
-            {"timestamp": line.timestamp, "message": line.message}
-            for line in sorted(lines, key=lambda line: line.timestamp)
-        ]
+        kept = sorted(lines, key=lambda line: line.timestamp)[:room]
+        if len(kept) == room:
+            kept[-1] = LogLine(kept[-1].timestamp, f"the local stack keeps {self._most_lines:,} lines of a container")
+        events = [{"timestamp": line.timestamp, "message": line.message} for line in kept]
         backend.put_log_events(group, stream, events)
 
 

@@ -16,12 +16,17 @@ ACCOUNT = "000000000000"
 class GatewayOptions:
     """The gateway's address and account, and what the local ECS is told.
 
+    ``url`` is where others reach it, if that is not its own address: in a container, by the service's name. With
+    ``provision`` it makes everything that production has before it says that it is healthy; see ``local/provision.py``.
+
     ``ecs`` has LocalEcsConfig's fields in plain JSON: ``limits`` is ``"aws"`` or a mapping like
     ``{"run_task_calls": {"per_second": 20, "burst": 20}}``, ``delays`` a mapping.
     """
 
     host: str = "127.0.0.1"
     port: int = 4566
+    url: str = ""
+    provision: bool = False
     region: str = "us-east-1"
     account: str = ACCOUNT
     cluster: str = "dagy"

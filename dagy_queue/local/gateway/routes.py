@@ -22,6 +22,8 @@ class LocalRoutes:
         self._events = events
         self._calls = calls
         self._about = {"status": "ok", "product": PRODUCT, **about}
+        self.is_ready = True
+        """False until everything that was to be made is there."""
 
     async def answer(self, method: str, path: str, body: bytes) -> Answer:
         """Serve one request; errors are ``{"error": code, "message": text}``."""
@@ -34,6 +36,8 @@ class LocalRoutes:
     async def _routed(self, method: str, parts: list[str], body: Mapping[str, Any]) -> Any:
         found: Any = {}
         match parts:
+            case ["health"] if not self.is_ready:
+                raise AwsError("NotReady", "buckets, queues and tables are being made", status=503)
             case ["health"]:
                 found = self._about
             case ["stats"]:

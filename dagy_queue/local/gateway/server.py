@@ -21,6 +21,7 @@ from dagy_queue.local.gateway.events import EventRouter
 from dagy_queue.local.gateway.moto_app import MotoApp
 from dagy_queue.local.gateway.moto_ports import MotoLogs, MotoSecrets
 from dagy_queue.local.gateway.options import GatewayOptions
+from dagy_queue.local.gateway.provisioning import provisioned
 from dagy_queue.local.sqs import LeanSqs
 
 STOP_SECONDS = 10
@@ -45,9 +46,10 @@ class Server(uvicorn.Server):
         yield
 
 
-async def serve(options: GatewayOptions, listener: socket.socket, build_ecs: Callable[..., Ecs] = make_ecs) -> None:
-    """Run the gateway on a bound socket until a signal comes."""
-    base_url = f"http://{options.host}:{listener.getsockname()[1]}"
+async def serve(options: GatewayOptions, listener: socket.socket, build_ecs: Callable[..., Ecs] = make_ecs) -> bool:
+    """Run the gateway on a bound socket until a signal comes. Returns False if it was to provision and could not."""
+    port = listener.getsockname()[1]
+    base_url = options.url.rstrip("/") or f"http://{options.host}:{port}"
     sqs = LeanSqs(base_url, options.region, options.account)
     events = EventRouter(sqs, options.region, options.account)
     moto = MotoApp(options.account)
@@ -62,6 +64,7 @@ async def serve(options: GatewayOptions, listener: socket.socket, build_ecs: Cal
     await ecs.start()
     about = {"region": options.region, "account": options.account, "cluster": options.cluster, "pid": os.getpid()}
     app = Gateway(ecs=ecs, sqs=sqs, events=events, moto=moto, about=about)
+    app.routes.is_ready = not options.provision
     config = uvicorn.Config(
         app,
         http=Protocol,
@@ -80,7 +83,10 @@ async def serve(options: GatewayOptions, listener: socket.socket, build_ecs: Cal
         loop.add_signal_handler(number, stopped.set)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     stopping = asyncio.create_task(stopped.wait())
+    making = asyncio.create_task(_make(app, options, port, stopped))
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    made = not making.done() or making.result()
+    making.cancel()
     signal.alarm(STOP_SECONDS)
     await ecs.close()
     sqs.close()
@@ -89,6 +95,17 @@ async def serve(options: GatewayOptions, listener: socket.socket, build_ecs: Cal
     await warm
     moto.close()
     signal.alarm(0)
+    return made
+
+
+async def _make(app: Gateway, options: GatewayOptions, port: int, stopped: asyncio.Event) -> bool:
+    """Make what production has, if that is wanted; the gateway ends if it fails."""
+    if not options.provision:
+        return True
+    made = app.routes.is_ready = await provisioned(f"http://127.0.0.1:{port}", options.region, options.cluster)
+    if not made:
+        stopped.set()
+    return made
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -114,4 +131,5 @@ def main(argv: list[str] | None = None, build_ecs: Callable[..., Ecs] = make_ecs
         sys.exit(f"cannot listen on {options.host}:{options.port}: {exc.strerror}")
     sys.stdout.write(f"http://{options.host}:{listener.getsockname()[1]}\n")
     sys.stdout.flush()
-    asyncio.run(serve(options, listener, build_ecs))
+    if not asyncio.run(serve(options, listener, build_ecs)):
+        sys.exit("the local AWS could not be provisioned")

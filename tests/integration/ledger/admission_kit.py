@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from dagy_queue.ids import AttemptId, new_id, shard_id
 from dagy_queue.ledger import AdmissionLedger, BatchLedger, Continuation, RedisConnection, RunLedger
 from dagy_queue.ledger.admission import Limits
@@ -32,20 +35,29 @@ class Scene:
                 request={},
                 continuation=Continuation("queue", "{}"),
                 place=Place(pool=pool, org=org, cpu=cpu, priority=priority),
-                expires_in=None,
+                expires=None,
                 about={},
             )
 
-    def batch(self, shards: int, window: int | None = None) -> list[str]:
-        """Enter a batch and return the ids of its shards."""
+    def batch(
+        self,
+        shards: int,
+        window: int | None = None,
+        *,
+        per_run: int = 1,
+        timeout: float | None = None,
+        own: Sequence[Mapping[str, Any]] = (),
+    ) -> list[str]:
+        """Enter a batch and return the ids of its shards; ``own`` is what they differ in."""
         batch_id = new_id()
         fields = {"request": "{}", "callback": "{}", "callback_id": "c", "correlation": "c", "org": "acme"}
         fields["canceller"] = "{}"
         message = Continuation("queue", "{}")
         self.batches.publish(batch_id, message, deltas=[{}] * shards, fields=fields)
-        self.batches.prepare(batch_id, message, Place(pool=POOL, org="acme", cpu=256), window=window)
+        place = Place(pool=POOL, org="acme", cpu=256, timeout=timeout)
+        self.batches.prepare(batch_id, message, place, window=window, per_run=per_run)
         ids = [shard_id(batch_id, n) for n in range(shards)]
-        self.batches.enter_shards(batch_id, 0, [(run_id, {}) for run_id in ids])
+        self.batches.enter_shards(batch_id, 0, list(zip(ids, own or [{}] * shards, strict=True)))
         return ids
 
     def granted(self, most: int = 1000, **limits: object) -> list[str]:

@@ -52,9 +52,12 @@ class Run:
     inside: bool = False
     has_task: bool = False
     has_clock: bool = False
+    clock_started: bool = False
     cancelled: bool = False
     late: bool = False
     resumed: int = 0
+    asked: int = 0
+    """The attempt whose launch was asked for, and not answered; 0 is none."""
     leader: Run | None = None
     """Whose container it shares."""
     crew: list[Run] = field(default_factory=list)
@@ -87,8 +90,10 @@ class Run:
             run.phase = phase
 
     def start_clock(self) -> None:
-        """Its timeout begins with its first task, and ends once."""
-        self.has_clock = self.has_clock or (self.timeout and not self.late)
+        """Its timeout begins with its first task, and ends once; so does that of those who share the container."""
+        if not self.clock_started:
+            for run in [self, *self.live_crew]:
+                run.clock_started, run.has_clock = True, self.timeout
 
     @property
     def must_stop(self) -> bool:
@@ -148,10 +153,17 @@ class Model:
         self.hand_over(run)
         self.stop(run)
 
+    def drop_cancelled(self, run: Run) -> None:
+        """A run is dropped that was cancelled while a dispatcher had it, which died."""
+        if not all(member.cancelled for member in run.live_crew):
+            self.hand_over(run)
+        self.stop(run)
+
     def hand_over(self, run: Run) -> None:
-        """Another one leads the crew of a run, and waits."""
+        """Another one leads the crew of a run, and waits; with a new attempt, if the last one may have a task."""
         crew, run.crew, run.leader = run.live_crew, [], None
         for number, each in enumerate(crew):
+            each.attempt += run.asked == run.attempt
             each.phase = Phase.HELD
             each.leader, each.crew = (crew[0], []) if number else (None, crew[1:])
         if crew:
@@ -159,6 +171,7 @@ class Model:
 
     def expire_lease(self, run: Run) -> None:
         """What becomes of a run whose dispatcher died."""
+        run.asked = run.attempt
         run.go_to(Phase.HELD)
         self.enter(run, front=True)
 
@@ -174,7 +187,10 @@ class Model:
             run.late, run.has_clock = True, False
             self.stop(run)
         elif run.phase in IN_FLIGHT:
-            run.late, run.has_clock = True, False
+            run.has_clock = False
+            leader = run.leader or run
+            for each in [leader, *leader.live_crew]:
+                each.late = True
 
     def in_flight(self) -> Iterator[Run]:
         """Yield the runs that have a slot."""
@@ -189,9 +205,10 @@ class Model:
         return used
 
     def heads(self) -> dict[tuple[str, str], Run]:
-        """Return the first run of each lane."""
+        """Return the first run of each lane that may be granted; those that are cancelled are dropped on the way."""
         found: dict[tuple[str, str], Run] = {}
-        for run in sorted((r for r in self.runs.values() if r.place == "lane"), key=lambda r: r.turn, reverse=True):
+        waiting = (run for run in self.runs.values() if run.place == "lane" and not run.cancelled)
+        for run in sorted(waiting, key=lambda run: run.turn, reverse=True):
             found[run.pool, run.org] = run
         return found
 

@@ -6,9 +6,7 @@ and are full again when a rule says so.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -36,24 +34,24 @@ from dagy_queue.ledger import (
 from dagy_queue.ledger.admission import Limits, Noted, Rate, Released
 from dagy_queue.ledger.attempts import NextAttempt
 from dagy_queue.ledger.runs import Applied, Observation, Place
+from tests.integration.ledger.admission_look import (
+    FAN_OUT,
+    FINAL,
+    ORGS,
+    POOLS,
+    RESUMED,
+    everything_in,
+    everything_of,
+    places_of,
+)
 from tests.integration.ledger.admission_model import IN_FLIGHT, WAITING, Batch, Model, Run
 
-POOLS = [
-    "us-east-1/dagy|FARGATE",
-    "us-east-1/dagy|FARGATE+FARGATE_SPOT",
-    "us-east-1/other|FARGATE",
-    "eu-west-1/dagy|EC2",
-]
 SAME_CLUSTER = dict(zip(POOLS[:2], POOLS[1::-1], strict=True))
 """Where a run of a pool may go on that changes its capacity."""
-ORGS = ["acme", "beta", "coop"]
-CLUSTERS = sorted({pool.partition("|")[0] for pool in POOLS})
 ORPHANED = "its run is over"
 ENDED = {"outcome": {"kind": "succeeded", "summary": "ok"}}
 LONG = 1_000_000.0
-RESUMED, FAN_OUT = "resumed", "fan-out"
 EVENTS = [Phase.PROVISIONING, Phase.PENDING, Phase.RUNNING, None]
-FINAL = {status: Phase(status.value) for status in RunStatus if status.is_final}
 
 few = st.integers(1, 6)
 rates = st.none() | few.map(lambda burst: Rate(1e-9, burst))
@@ -103,7 +101,7 @@ class Admission(RuleBasedStateMachine):
     def park(self, place: Place) -> None:
         run_id = f"r{len(self.model.runs):03}"
         message = Continuation(RESUMED, "{}")
-        self.run_ledger.park(run_id, request={}, continuation=message, place=place, expires_in=None, about={})
+        self.run_ledger.park(run_id, request={}, continuation=message, place=place, expires=None, about={})
         run = Run(run_id, place.pool, place.org, place.priority, place.cpu, timeout=place.timeout is not None)
         self.model.runs[run_id] = run
         self.model.enter(run)
@@ -145,13 +143,16 @@ class Admission(RuleBasedStateMachine):
     @rule(most=st.integers(1, 8), who=st.integers(0, 2))
     def lease(self, most: int, who: int) -> None:
         granted = self.ledgers[who].lease(most, LONG, self.model.limits, ENDED)
+        for run in [run for run in self.model.runs.values() if run.place == "lane" and run.cancelled]:
+            if self.run_ledger.get(run.run_id).phase is Phase.STOPPED:
+                self.model.drop_cancelled(run)
         self.model.granted(granted.grants, most)
         self.attempts += [grant.attempt_id for grant in granted.grants]
         must_stop = {run.arn for run in self.model.runs.values() if run.must_stop}
         wanted = {task.task_arn for task in granted.unwanted if task.reason != ORPHANED}
         assert wanted <= must_stop
         lacks_tokens = [r for r in self.model.heads().values() if self.model.fits(r) and not self.model.has_tokens(r)]
-        leased = any({"leases", "delayed"} & {*self.places_of(run)} for run in self.model.runs.values())
+        leased = any({"leases", "delayed"} & {*places_of(run)} for run in self.model.runs.values())
         if leased or (lacks_tokens and not granted.more):
             assert granted.next_due is not None, "nobody will come back for what waits"
 
@@ -202,7 +203,7 @@ class Admission(RuleBasedStateMachine):
             return
         assert noted is Noted.NOTED
         run.start_clock()
-        run.has_task = True
+        run.has_task, run.asked = True, 0
         if run.phase in (Phase.SUBMITTING, Phase.HELD):
             run.go_to(Phase.SUBMITTED)
             run.place = ""
@@ -225,9 +226,8 @@ class Admission(RuleBasedStateMachine):
             return
         if run.cancelled:
             assert released is Released.CANCELLED
-            if not all(member.cancelled for member in run.live_crew):
-                self.model.hand_over(run)
-            self.end(run)
+            assert self.run_ledger.complete(attempt_id, ENDED) is Applied.RESUMED
+            self.model.drop_cancelled(run)
             return
         if throttled:
             after = float(self.connection.client.hget(throttle, "factor") or 1)  # type: ignore[arg-type]
@@ -268,7 +268,7 @@ class Admission(RuleBasedStateMachine):
             return
         assert answer is Applied.APPLIED
         run.start_clock()
-        run.version, run.has_task, run.place = version, True, ""
+        run.version, run.has_task, run.place, run.asked = version, True, "", 0
         unseen = run.phase in (Phase.SUBMITTING, Phase.HELD)
         run.go_to(phase or (Phase.SUBMITTED if unseen else run.phase))
 
@@ -335,72 +335,13 @@ class Admission(RuleBasedStateMachine):
 
     @invariant()
     def everything_is_where_it_should_be(self) -> None:
-        found = self.look()
-        expected: dict[str, Any] = {"places": Counter(), "phases": {}, "slots": {}, "windows": {}, "counts": {}}
-        for run in self.model.runs.values():
-            expected["phases"][run.run_id] = run.phase.value
-            expected["places"].update([(run.run_id, place) for place in self.places_of(run)])
-        for cluster in CLUSTERS:
-            expected["slots"][cluster] = {k: v for k, v in self.model.slots(cluster).items() if v}
         for batch in self.model.batches:
-            expected["counts"][batch.batch_id] = dict(Counter(run.phase.value for run in batch.shards))
             inside = sum(r.place in ("lane", "delayed") or r.phase in IN_FLIGHT for r in batch.shards if r.inside)
             assert inside == len(batch.inside) <= (batch.window or 0)
-            expected["windows"][batch.batch_id] = len(batch.inside)
             waiting = any(run.place == "window" for run in batch.shards)
             assert not waiting or len(batch.inside) == batch.window, "a window has room while shards wait for it"
-        expected["resumed"] = sum(run.resumed for run in self.model.runs.values())
-        expected["ended"] = sum(all(run.phase in FINAL.values() for run in b.shards) for b in self.model.batches)
-        # Tasks whose launch was not recorded belong to no run.
-        found["places"] = Counter({k: n for k, n in found["places"].items() if not k[0].startswith("task:")})
+        found, expected = everything_in(self.connection, self.model), everything_of(self.model)
         assert found == expected
-
-    @staticmethod
-    def places_of(run: Run) -> list[str]:
-        """Where a run must be found, and nowhere else."""
-        found = [run.place] if run.place else []
-        found += ["leases"] if run.phase is Phase.SUBMITTING and run.leader is None else []
-        found += ["stops"] if run.must_stop else []
-        return found + (["deadlines"] if run.has_clock else [])
-
-    def look(self) -> dict[str, Any]:
-        """Read all of the ledger, in one round trip."""
-        lanes = [self.key("lane", pool, org) for pool in POOLS for org in ORGS]
-        windows = [self.key("batch", batch.batch_id, "waiting") for batch in self.model.batches]
-        sets = [*((key, "lane") for key in lanes), *((key, "window") for key in windows)]
-        sets += [(self.key(name), name) for name in ("delayed", "leases", "stops", "deadlines")]
-        pipeline = self.connection.client.pipeline(transaction=False)
-        for key, _ in sets:
-            pipeline.zrange(key, 0, -1)
-        for run_id in self.model.runs:
-            pipeline.hget(self.key("run", run_id), "phase")
-        for cluster in CLUSTERS:
-            pipeline.hgetall(self.key("slots", cluster))
-        for batch in self.model.batches:
-            pipeline.hget(self.key("batch", batch.batch_id), "inside")
-            pipeline.hgetall(self.key("batch", batch.batch_id, "counts"))
-        pipeline.llen(RESUMED).lrange(FAN_OUT, 0, -1)
-        answers = iter(pipeline.execute())
-        return {
-            "places": Counter((run_id, place) for _, place in sets for run_id in next(answers)),
-            "phases": {run_id: next(answers) for run_id in self.model.runs},
-            "slots": {cluster: _counted(next(answers)) for cluster in CLUSTERS},
-            **_of_batches(self.model.batches, answers),
-            "resumed": next(answers),
-            "ended": next(answers).count("end"),
-        }
-
-
-def _counted(fields: dict[str, str]) -> dict[str, int]:
-    return {name: int(value) for name, value in fields.items() if int(value)}
-
-
-def _of_batches(batches: list[Batch], answers: Any) -> dict[str, Any]:
-    windows, counts = {}, {}
-    for batch in batches:
-        windows[batch.batch_id] = int(next(answers) or 0)
-        counts[batch.batch_id] = _counted(next(answers))
-    return {"windows": windows, "counts": counts}
 
 
 @pytest.mark.timeout(600)  # a failure is made as small as can be, and that takes its time
@@ -416,7 +357,6 @@ def test_admission_does_what_the_model_says(connection: RedisConnection) -> None
         stateful_step_count=50,
         deadline=None,
         suppress_health_check=list(HealthCheck),
-        derandomize=False,
     )
     try:
         run_state_machine_as_test(Machine, settings=chosen)

@@ -7,7 +7,8 @@ import pytest
 from dagy_queue.ledger import AdmissionLedger, Phase, RedisConnection, RunLedger, RunStatus
 from dagy_queue.ledger.admission import Limits
 from dagy_queue.ledger.attempts import NextAttempt
-from dagy_queue.ledger.runs import Continuation, Place
+from dagy_queue.ledger.publications import Continuation
+from dagy_queue.ledger.runs import Place
 from tests.unit.kit import TASK_ARN
 from tests.unit.ledger.kit import launched_run, parked_run
 
@@ -17,23 +18,13 @@ ON_DEMAND = NextAttempt(
 )
 
 
-@pytest.fixture
-def runs(connection: RedisConnection) -> RunLedger:
-    return RunLedger(connection)
-
-
-@pytest.fixture
-def admission(connection: RedisConnection) -> AdmissionLedger:
-    return AdmissionLedger(connection)
-
-
 def spot_run(runs: RunLedger, run_id: str, cpu: int = 256, priority: int = 3) -> None:
     runs.park(
         run_id,
         request={},
         continuation=Continuation("queue", "{}"),
         place=Place(pool="r/dagy|FARGATE_SPOT", org="acme", cpu=cpu, priority=priority),
-        expires_in=None,
+        expires=None,
         about={},
     )
 

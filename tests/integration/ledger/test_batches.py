@@ -3,44 +3,23 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from dagy_queue.errors import BatchNotFound
-from dagy_queue.ids import new_id, shard_id
+from dagy_queue.ids import shard_id
 from dagy_queue.ledger import AdmissionLedger, BatchLedger, Continuation, Phase, RedisConnection, RunLedger, RunStatus
 from dagy_queue.ledger.batches import SPEC_CHUNK
 from dagy_queue.ledger.runs import Place
+from tests.integration.ledger.batches_kit import FIELDS, TEMPLATE, expand, publish
 
-TEMPLATE = json.dumps(
-    {"id": "@dagy:id@", "group_index": "@dagy:shard@", "dagy_attempt": "@dagy:attempt@", "tag": "@dagy:tag@"}
-)
-FIELDS = {
-    "request": json.dumps({"org_id": "acme", "flow_name": "f"}),
-    "callback": "{}",
-    "callback_id": "cb",
-    "correlation": "batch-7",
-    "org": "acme",
-    "flow": "f",
-}
 DONE = {"outcome": {"kind": "succeeded", "summary": "ok"}}
 
 
 @pytest.fixture
 def batches(connection: RedisConnection) -> BatchLedger:
     return BatchLedger(connection)
-
-
-def publish(batches: BatchLedger, shards: int) -> str:
-    batch_id = new_id()
-    deltas = [{"parameters": {"n": n}} for n in range(shards)]
-    assert batches.publish(batch_id, Continuation("fanout", "message"), deltas=deltas, fields=FIELDS)
-    return batch_id
-
-
-def expand(batches: BatchLedger, batch_id: str, shards: int) -> None:
-    batches.prepare(batch_id, Continuation("queue", TEMPLATE), Place(pool="dagy|FARGATE", org="acme"))
-    batches.enter_shards(batch_id, 0, [(shard_id(batch_id, i), {"parameters": {"n": i}}) for i in range(shards)])
 
 
 def test_a_batch_is_published_with_one_message(batches: BatchLedger, connection: RedisConnection) -> None:
@@ -91,6 +70,35 @@ def test_a_shard_knows_its_correlation_org_and_flow(batches: BatchLedger, connec
     expand(batches, batch_id, 2)
     entry = RunLedger(connection).get(shard_id(batch_id, 1))
     assert (entry.correlation_id, entry.org_id, entry.flow_name, entry.shard) == ("batch-7:1", "acme", "f", 1)
+
+
+@pytest.mark.parametrize(
+    ("delta", "correlation", "units"),
+    [
+        ({"parameters": {"correlation_id": "a parameter", "cpu": 4, "workload_profile": []}}, "batch-7:0", 256),
+        ({"correlation_id": None, "cpu": None, "workload_profile": None}, "batch-7:0", 256),
+        ({"correlation_id": "", "cpu": "2048"}, "batch-7:0", 2048),
+        ({"correlation_id": "own", "cpu": ".5 vCPU"}, "own", 512),
+        ({"workload_profile": "medium"}, "batch-7:0", 1024),
+    ],
+)
+def test_what_a_shard_has_of_its_own_is_read_as_it_is_meant(
+    batches: BatchLedger, connection: RedisConnection, delta: dict[str, Any], correlation: str, units: int
+) -> None:
+    batch_id = publish(batches, 1)
+    batches.prepare(batch_id, Continuation("queue", TEMPLATE), Place(pool="dagy|FARGATE", org="acme", cpu=256))
+    assert batches.enter_shards(batch_id, 0, [(shard_id(batch_id, 0), delta)]) == 1
+    (grant,) = AdmissionLedger(connection).lease(1, 60).grants
+    assert grant.request == delta
+    assert RunLedger(connection).get(shard_id(batch_id, 0)).correlation_id == correlation
+    assert connection.client.hget(connection.key("slots", "dagy"), "cpu") == str(units)
+
+
+@pytest.mark.parametrize(("reason", "told"), [("", "cancelled"), ("half a \ud83d pair", r"half a \ud83d pair")])
+def test_a_batch_is_cancelled_whatever_the_reason(batches: BatchLedger, reason: str, told: str) -> None:
+    batch_id = publish(batches, 2, canceller="message")
+    assert batches.cancel(batch_id, reason) == "cancelled"
+    assert batches.get(batch_id).cancel_reason == told
 
 
 def test_counts_follow_every_shard_and_the_batch_expires_once_it_is_ended(

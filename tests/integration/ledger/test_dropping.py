@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
-from dagy_queue.ledger import Phase
-from dagy_queue.ledger.admission import Unwanted
+from dagy_queue.ids import AttemptId
+from dagy_queue.ledger import Phase, RunStatus
+from dagy_queue.ledger.admission import Noted, Unwanted
 from dagy_queue.ledger.runs import Applied, CeleryState, Observation
 from tests.integration.ledger.admission_kit import DONE, Scene
 
@@ -28,6 +29,13 @@ def test_waiting_shards_are_dropped_with_their_results_and_without_messages(scen
     assert scene.granted() == []
 
 
+def test_a_shard_that_is_dropped_can_be_tried_again_as_it_was(scene: Scene) -> None:
+    ids = scene.batch(2, own=[{"parameters": {"n": 1}}, {}])
+    batch_id = scene.runs.get(ids[0]).batch_id
+    assert scene.runs.drop_shards(ids, "because", DONE, RESULT) == []
+    assert scene.batches.deltas(batch_id, [0, 1]) == [{"parameters": {"n": 1}}, {}]
+
+
 def test_where_results_are_elsewhere_no_shard_is_dropped(scene: Scene) -> None:
     ids = scene.batch(2)
     assert scene.runs.drop_shards(ids, "because", DONE, CeleryState("", "{}", 60)) == ids
@@ -39,6 +47,34 @@ def test_a_cancelled_batch_is_granted_nothing(scene: Scene) -> None:
     scene.batches.cancel(batch_id, "because")
     scene.park("other")
     assert scene.granted() == ["other"]
+
+
+def test_a_task_of_an_attempt_that_is_still_to_come_is_left_alone(scene: Scene) -> None:
+    """Redis has lost a moment, as in a failover; the attempt will be answered with this task."""
+    scene.park("held", "stopped")
+    scene.admission.lease(2, 60)
+    scene.end("stopped")
+    scene.admission.give_back(AttemptId("held", 1), called=True)
+    arn = "arn:aws:ecs:us-east-1:1:task/dagy/ahead"
+    seen = [
+        Observation(attempt_id=AttemptId(run_id, 2), version=2, task_arn=arn, phase=Phase.RUNNING)
+        for run_id in ("held", "stopped")
+    ]
+    assert scene.runs.apply(seen) == [Applied.STALE] * 2
+    assert [scene.admission.launched(each.attempt_id, arn) for each in seen] == [Noted.AHEAD] * 2
+    assert scene.admission.lease(1, 60).unwanted == ()
+
+
+def test_a_task_of_an_attempt_that_will_not_come_is_stopped(scene: Scene) -> None:
+    scene.park("r")
+    (grant,) = scene.admission.lease(1, 60).grants
+    scene.end("r")
+    scene.runs.finish(grant.attempt_id, RunStatus.SUCCEEDED)
+    arn = "arn:aws:ecs:us-east-1:1:task/dagy/ahead"
+    seen = Observation(attempt_id=AttemptId("r", 2), version=2, task_arn=arn, phase=Phase.RUNNING)
+    assert scene.runs.apply([seen]) == [Applied.STALE]
+    assert scene.admission.launched(seen.attempt_id, arn) is Noted.STALE
+    assert scene.admission.lease(1, 60).unwanted == (Unwanted(arn, "its run is over"),)
 
 
 def test_a_task_that_nobody_heard_of_is_stopped_when_its_run_is_over(scene: Scene) -> None:

@@ -12,21 +12,27 @@ import pytest
 from dagy_queue.ids import new_id, shard_id
 from dagy_queue.ledger import AdmissionLedger, BatchLedger, Continuation, Phase, RedisConnection, RunLedger, RunStatus
 from dagy_queue.ledger.history import HistoryLedger
+from dagy_queue.ledger.leadership import Leadership
 from dagy_queue.ledger.runs import Observation, Place
-from tests.integration.ledger.test_batches import expand, publish
+from dagy_queue.ledger.streams import OFF_SECONDS
+from tests.integration.ledger.batches_kit import expand, publish
 from tests.unit.kit import TASK_ARN
 from tests.unit.ledger.kit import granted_run, launched_run, parked_run
 
-OWNER = "recorder-1"
 SUCCEEDED = {"outcome": {"kind": "succeeded", "summary": "ok"}}
 MESSAGE = Continuation("queue", "message")
 
 
 @pytest.fixture
 def history(connection: RedisConnection) -> HistoryLedger:
-    history = HistoryLedger(connection)
-    assert history.claim(OWNER, 60)
-    return history
+    return HistoryLedger(connection)
+
+
+@pytest.fixture
+def leader(history: HistoryLedger) -> Leadership:
+    leader = history.leadership(60)
+    assert leader.leads()
+    return leader
 
 
 def notes(connection: RedisConnection) -> list[tuple[str, str]]:
@@ -78,34 +84,62 @@ def test_the_shards_of_a_batch_are_noted_as_they_are_entered(connection: RedisCo
     assert notes(connection) == [(shard_id(batch_id, i), "HELD") for i in range(3)]
 
 
-def test_nothing_is_noted_before_a_recorder_wants_it_or_after_the_history_is_dropped(
-    connection: RedisConnection,
-) -> None:
+def test_what_changes_before_the_first_recorder_is_noted(history: HistoryLedger, connection: RedisConnection) -> None:
     whole_life(connection, "before")
-    history = HistoryLedger(connection)
-    history.claim(OWNER, 60)
-    assert history.read(10).entries == 0
+    history.open()
     parked_run(connection, "during")
-    assert history.read(10).run_ids == ("during",)
-    history.drop()
+    assert history.read(100).run_ids == ("before", "during")
+
+
+def test_nothing_is_noted_once_the_history_is_dropped(history: HistoryLedger, connection: RedisConnection) -> None:
+    whole_life(connection, "before")
+    assert history.drop()
     whole_life(connection, "after")
     assert not connection.client.exists("dagy:history")
 
 
-def test_only_one_owner_has_the_lease(history: HistoryLedger) -> None:
-    assert history.claim(OWNER, 60)
-    assert not history.claim("recorder-2", 60)
-    history.release("recorder-2")
-    assert not history.claim("recorder-2", 60)
-    history.release(OWNER)
-    assert history.claim("recorder-2", 60)
+def test_a_history_that_some_recorder_reads_is_not_dropped(
+    history: HistoryLedger, leader: Leadership, connection: RedisConnection
+) -> None:
+    whole_life(connection, "before")
+    assert not history.drop()
+    assert history.read(100).run_ids == ("before",)
+    leader.resign()
+    assert history.drop()
 
 
-def test_a_lease_that_is_not_renewed_ends(connection: RedisConnection) -> None:
-    history = HistoryLedger(connection)
-    history.claim(OWNER, 0.005)
-    deadline = time.monotonic() + 10
-    while not history.claim("recorder-2", 60):
+def test_a_history_that_nobody_drops_any_more_is_kept_again_after_minutes(
+    history: HistoryLedger, connection: RedisConnection
+) -> None:
+    history.drop()
+    assert 0 < int(connection.client.pttl("dagy:history:off")) <= OFF_SECONDS * 1000  # type: ignore[arg-type]
+    connection.client.pexpire("dagy:history:off", 0)
+    parked_run(connection, "r")
+    assert history.read(100).run_ids == ("r",)
+
+
+def test_one_recorder_leads_and_has_changes_noted(connection: RedisConnection) -> None:
+    first, second = (HistoryLedger(connection).leadership(60) for _ in range(2))
+    assert [first.leads(), first.leads(), second.leads()] == [True, True, False]
+    parked_run(connection, "r")
+    assert notes(connection) == [("r", "HELD")]
+    second.resign()
+    assert not second.leads()
+    first.resign()
+    assert second.leads()
+
+
+def test_changes_are_noted_again_once_a_recorder_leads(history: HistoryLedger, connection: RedisConnection) -> None:
+    history.drop()
+    assert history.leadership(60).leads()
+    parked_run(connection, "r")
+    assert notes(connection) == [("r", "HELD")]
+
+
+def test_a_lead_that_is_not_renewed_ends(history: HistoryLedger) -> None:
+    assert history.leadership(0.005).leads()
+    other, deadline = history.leadership(60), time.monotonic() + 10
+    while not other.leads():
         assert time.monotonic() < deadline
 
 
@@ -116,31 +150,34 @@ def test_a_run_that_changed_often_is_read_once(history: HistoryLedger, connectio
     assert (changes.run_ids, changes.entries) == (("a", "b"), 10)
 
 
-def test_what_is_done_is_gone_and_the_rest_stays(history: HistoryLedger, connection: RedisConnection) -> None:
+def test_what_is_done_is_gone_and_the_rest_stays(
+    history: HistoryLedger, leader: Leadership, connection: RedisConnection
+) -> None:
     for run_id in ("a", "b", "c"):
         parked_run(connection, run_id)
     first = history.read(2)
     assert first.run_ids == ("a", "b")
     assert history.read(2) == first
     parked_run(connection, "d")
-    assert history.done(OWNER, first)
+    assert history.done(leader.owner, first)
     assert history.read(10).run_ids == ("c", "d")
-    assert history.done(OWNER, history.read(10))
+    assert history.done(leader.owner, history.read(10))
     assert notes(connection) == []
     parked_run(connection, "e")
     assert history.read(10).run_ids == ("e",)
 
 
-def test_who_lost_the_lease_drops_nothing_and_has_its_runs_noted_again(
-    history: HistoryLedger, connection: RedisConnection
+def test_who_lost_the_lead_drops_nothing_and_has_its_runs_noted_again(
+    history: HistoryLedger, leader: Leadership, connection: RedisConnection
 ) -> None:
     whole_life(connection, "a")
     parked_run(connection, "b")
     changes = history.read(100)
-    history.release(OWNER)
-    history.claim("recorder-2", 60)
-    assert not history.done(OWNER, changes)
-    assert history.done("recorder-2", changes)
+    leader.resign()
+    other = history.leadership(60)
+    assert other.leads()
+    assert not history.done(leader.owner, changes)
+    assert history.done(other.owner, changes)
     assert history.read(100).run_ids == ("a", "b")
 
 
@@ -187,6 +224,14 @@ def test_what_the_ledger_has_forgotten_is_left_out(history: HistoryLedger, conne
     parked_run(connection, "b")
     assert [s.entry.run_id for s in history.snapshots(["a", "b"])] == ["b"]
     assert history.snapshots([]) == []
+
+
+def test_a_key_that_is_no_run_s_is_left_out_and_stops_nobody(
+    history: HistoryLedger, connection: RedisConnection
+) -> None:
+    parked_run(connection, "b")
+    connection.client.set(connection.key("run", "a"), "no hash")
+    assert [s.entry.run_id for s in history.snapshots(["a", "b"])] == ["b"]
 
 
 def test_a_shard_outlives_its_batch(history: HistoryLedger, connection: RedisConnection) -> None:

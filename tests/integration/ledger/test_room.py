@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dagy_queue.ids import AttemptId, new_id, shard_id
-from dagy_queue.ledger import Continuation, Phase, RedisConnection
+from dagy_queue.ids import AttemptId
+from dagy_queue.ledger import Phase, RedisConnection
 from dagy_queue.ledger.admission import Released
-from dagy_queue.ledger.runs import Place
 from tests.integration.ledger.admission_kit import ARN, POOL, Scene, names
 
 
@@ -75,17 +74,6 @@ def test_slots_are_free_again_whatever_size_a_launch_found(scene: Scene, connect
     assert {int(value) for value in slots.values()} == {0}
 
 
-def crew_of_three(scene: Scene) -> list[str]:
-    batch_id = new_id()
-    message = Continuation("queue", "{}")
-    fields = {"request": "{}", "callback": "", "callback_id": "c", "correlation": "c", "org": "acme"}
-    scene.batches.publish(batch_id, message, deltas=[{}] * 3, fields={**fields, "canceller": "{}"})
-    scene.batches.prepare(batch_id, message, Place(pool=POOL, org="acme", cpu=256), per_run=3)
-    ids = [shard_id(batch_id, n) for n in range(3)]
-    scene.batches.enter_shards(batch_id, 0, [(run_id, {}) for run_id in ids])
-    return ids
-
-
 def refused(scene: Scene, run_id: str) -> Released:
     return scene.admission.release(
         AttemptId(run_id, 1), delay=0, new_attempt=False, give_up_after=60, reason="no capacity"
@@ -95,7 +83,7 @@ def refused(scene: Scene, run_id: str) -> Released:
 def test_a_leader_that_is_cancelled_and_refused_leaves_its_crew_to_go_on(
     scene: Scene, connection: RedisConnection
 ) -> None:
-    leader, second, third = crew_of_three(scene)
+    leader, second, third = scene.batch(3, per_run=3)
     assert scene.granted() == [leader]
     scene.runs.cancel(leader, "not wanted", {})
     assert refused(scene, leader) is Released.CANCELLED
@@ -109,7 +97,7 @@ def test_a_leader_that_is_cancelled_and_refused_leaves_its_crew_to_go_on(
 
 
 def test_a_crew_that_nobody_wants_ends_with_its_leader(scene: Scene) -> None:
-    ids = crew_of_three(scene)
+    ids = scene.batch(3, per_run=3)
     scene.granted()
     for run_id in ids:
         scene.runs.cancel(run_id, "not wanted", {})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 import pytest
 
@@ -20,61 +19,9 @@ from dagy_queue.ledger import (
     RunStatus,
 )
 from dagy_queue.ledger.admission import Noted, Released, Unwanted
-from dagy_queue.ledger.runs import Applied, CeleryState, Observation, Place
-
-MESSAGE = json.dumps(
-    {"headers": {"id": "r", "dagy_attempt": "@dagy:attempt@", "retries": "@dagy:retries@"}, "tag": "@dagy:tag@"}
-)
-COMPLETION = {"outcome": {"kind": "succeeded", "summary": "ok"}}
-ARN = "arn:aws:ecs:us-east-1:1:task/dagy/abc"
-
-
-@pytest.fixture
-def runs(connection: RedisConnection) -> RunLedger:
-    return RunLedger(connection)
-
-
-@pytest.fixture
-def admission(connection: RedisConnection) -> AdmissionLedger:
-    return AdmissionLedger(connection)
-
-
-def park(
-    runs: RunLedger, run_id: str = "r", *, org: str = "acme", priority: int = 0, expires: float | None = None
-) -> Parked:
-    return runs.park(
-        run_id,
-        request={"org_id": org},
-        continuation=Continuation("queue", MESSAGE.replace('"r"', f'"{run_id}"')),
-        place=Place(pool="dagy|FARGATE", org=org, priority=priority),
-        expires_in=expires,
-        state=CeleryState(f"celery-task-meta-{run_id}", "parked", 60),
-        about={"org": org, "flow": "f", "correlation": run_id},
-    )
-
-
-def launched(runs: RunLedger, admission: AdmissionLedger, run_id: str = "r") -> AttemptId:
-    park(runs, run_id)
-    (grant,) = admission.lease(1, 60).grants
-    assert admission.launched(grant.attempt_id, ARN) is Noted.NOTED
-    return grant.attempt_id
-
-
-def event(
-    attempt_id: AttemptId, version: int, phase: Phase | None = None, *, stopped: bool = False, arn: str = ARN
-) -> Observation:
-    return Observation(
-        attempt_id=attempt_id, version=version, task_arn=arn, phase=phase, completion=COMPLETION if stopped else None
-    )
-
-
-def resumed(connection: RedisConnection) -> list[dict]:
-    return [json.loads(m) for m in connection.client.lrange("queue", 0, -1)]
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        pass
+from dagy_queue.ledger.runs import Applied
+from tests.integration.ledger.runs_kit import ARN, COMPLETION, EXPIRED, event, launched, park, resumed
+from tests.integration.waiting import eventually
 
 
 def test_a_published_run_is_queued_with_its_message(runs: RunLedger, connection: RedisConnection) -> None:
@@ -152,6 +99,18 @@ def test_a_lease_that_runs_out_is_granted_again_under_the_same_attempt(
     assert second.attempt_id.client_token == first.attempt_id.client_token
 
 
+def test_a_dispatcher_that_was_late_ends_no_attempt_that_another_one_has_launched(
+    runs: RunLedger, admission: AdmissionLedger
+) -> None:
+    park(runs)
+    (slow,) = admission.lease(1, 0).grants
+    (quick,) = admission.lease(1, 60).grants
+    assert admission.launched(quick.attempt_id, ARN) is Noted.NOTED
+    assert runs.give_up(slow.attempt_id, COMPLETION) is Applied.STALE
+    assert runs.get("r").phase is Phase.SUBMITTED
+    assert runs.apply([event(quick.attempt_id, 1, stopped=True)]) == [Applied.RESUMED]
+
+
 def test_an_event_takes_a_run_out_of_the_queue_whose_lease_ran_out(runs: RunLedger, admission: AdmissionLedger) -> None:
     park(runs)
     (grant,) = admission.lease(1, 0.001).grants
@@ -205,6 +164,29 @@ def test_a_finished_run_keeps_its_outcome_and_expires(
     assert connection.client.ttl("dagy:run:r") > 0
 
 
+@pytest.mark.parametrize("state", ["PARKED", "RETRY"])
+def test_a_run_whose_result_redis_has_lost_is_resumed_instead_of_over(
+    runs: RunLedger, admission: AdmissionLedger, connection: RedisConnection, state: str
+) -> None:
+    attempt_id = launched(runs, admission)
+    runs.apply([event(attempt_id, 6, stopped=True)])
+    connection.client.set("result", json.dumps({"status": state, "result": None}))
+    assert not runs.finish(attempt_id, RunStatus.SUCCEEDED, result_key="result")
+    assert runs.get("r").phase is Phase.STOPPED
+    assert len(resumed(connection)) == 2
+    connection.client.set("result", json.dumps({"status": "SUCCESS", "result": state}))
+    assert runs.finish(attempt_id, RunStatus.SUCCEEDED, result_key="result")
+
+
+def test_a_result_that_is_lost_each_time_does_not_keep_a_run_from_its_end(
+    runs: RunLedger, admission: AdmissionLedger, connection: RedisConnection
+) -> None:
+    attempt_id = launched(runs, admission)
+    runs.apply([event(attempt_id, 6, stopped=True)])
+    connection.client.set("result", json.dumps({"status": "PARKED", "result": None}))
+    assert [runs.finish(attempt_id, RunStatus.SUCCEEDED, result_key="result") for _ in range(4)] == [*[False] * 3, True]
+
+
 def test_runs_of_an_org_are_granted_by_priority_then_in_order(runs: RunLedger, admission: AdmissionLedger) -> None:
     for run_id, priority in (("low", 9), ("first", 3), ("second", 3), ("high", 0)):
         park(runs, run_id, priority=priority)
@@ -220,16 +202,6 @@ def test_orgs_take_turns(runs: RunLedger, admission: AdmissionLedger) -> None:
     assert granted == ["big-0", "small-0", "big-1"]
 
 
-def test_a_waiting_run_is_dropped_when_cancelled(
-    runs: RunLedger, admission: AdmissionLedger, connection: RedisConnection
-) -> None:
-    park(runs)
-    assert runs.cancel("r", "because", COMPLETION) == (Cancelled.DROPPED, "")
-    assert admission.lease(1, 60).grants == ()
-    assert len(resumed(connection)) == 1
-    assert runs.cancel("r", "because", COMPLETION) == (Cancelled.FINISHED, "")
-
-
 def test_a_run_in_submission_is_stopped_when_its_task_is_known(runs: RunLedger, admission: AdmissionLedger) -> None:
     park(runs)
     (grant,) = admission.lease(1, 60).grants
@@ -239,49 +211,8 @@ def test_a_run_in_submission_is_stopped_when_its_task_is_known(runs: RunLedger, 
     assert admission.lease(1, 60).unwanted == (Unwanted(ARN, "because"),)
 
 
-def test_a_launched_run_is_cancelled_by_stopping_its_task(runs: RunLedger, admission: AdmissionLedger) -> None:
-    launched(runs, admission)
-    assert runs.cancel("r", "because", COMPLETION) == (Cancelled.STOP, ARN)
-    assert admission.lease(1, 60).unwanted == (Unwanted(ARN, "because"),)
-    assert runs.cancel("nobody", "because", COMPLETION) == (Cancelled.UNKNOWN, "")
-
-
-def test_a_run_cancelled_before_its_first_pass_is_never_parked(runs: RunLedger, admission: AdmissionLedger) -> None:
-    runs.publish("r", Continuation("queue", "message"), push=True, about={})
-    assert runs.cancel("r", "because", COMPLETION) == (Cancelled.QUEUED, "")
-    assert park(runs) is Parked.CANCELLED
-    assert admission.lease(1, 60).grants == ()
-
-
-def test_a_message_with_a_countdown_is_sent_without_it_when_its_run_is_cancelled(
-    runs: RunLedger, connection: RedisConnection
-) -> None:
-    held = '{"headers":{"eta":"2031-01-01T00:00:00+00:00","id":"r"},"properties":{"delivery_tag":"t"}}'
-    runs.publish("r", Continuation("queue", held), push=False, about={})
-    assert runs.cancel("r", "because", COMPLETION) == (Cancelled.QUEUED, "")
-    [sent] = [json.loads(str(text)) for text in connection.client.lrange("queue", 0, -1)]  # type: ignore[union-attr]
-    assert sent["headers"] == {"eta": None, "id": "r"}
-    assert sent["properties"]["delivery_tag"] != "t"
-    assert park(runs) is Parked.CANCELLED
-
-
-def test_a_run_that_is_cancelled_when_its_container_has_ended_is_not_tried_again(
-    runs: RunLedger, admission: AdmissionLedger, connection: RedisConnection
-) -> None:
-    attempt_id = launched(runs, admission)
-    runs.complete(attempt_id, COMPLETION)
-    assert runs.cancel("r", "because", COMPLETION, waiting_only=True) == (Cancelled.FINISHED, "")
-    assert runs.cancel("r", "because", COMPLETION) == (Cancelled.STOPPED, "")
-    assert runs.cancel("r", "because", COMPLETION) == (Cancelled.FINISHED, "")
-    assert runs.retry(attempt_id, 0) is None
-    assert len(resumed(connection)) == 2  # the second ends what wanted to retry
-    stopped = runs.claim("r")
-    assert stopped is not None
-    assert stopped.cancel_reason == "because"
-
-
 def test_a_run_that_expired_in_the_queue_says_so_when_granted(runs: RunLedger, admission: AdmissionLedger) -> None:
-    park(runs, expires=0)
+    park(runs, expires=0.0001)
     (grant,) = admission.lease(1, 60).grants
     assert grant.expired
 
@@ -297,6 +228,33 @@ def test_a_stopped_run_can_be_resumed_again_later_a_bounded_number_of_times(
     assert not runs.postpone(attempt_id, 0, at_most=1)
 
 
+def test_a_run_is_postponed_for_longer_each_time(
+    runs: RunLedger, admission: AdmissionLedger, connection: RedisConnection
+) -> None:
+    attempt_id = launched(runs, admission)
+    runs.apply([event(attempt_id, 6, stopped=True)])
+    waits = []
+    for _ in range(14):
+        assert runs.postpone(attempt_id, 5, at_most=100)
+        waits.append(round(runs.due_in("r") or 0))
+    assert waits == [5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 60, 60]
+
+
+def test_what_postponed_an_attempt_is_not_counted_against_the_next(
+    runs: RunLedger, admission: AdmissionLedger, connection: RedisConnection
+) -> None:
+    first = launched(runs, admission)
+    runs.apply([event(first, 6, stopped=True)])
+    assert runs.postpone(first, 0, at_most=1)
+    while len(resumed(connection)) < 2:
+        admission.lease(1, 60)
+    assert runs.retry(first, 0) == 2
+    eventually(lambda: bool(admission.lease(1, 60).grants), "the retry is granted")
+    second = AttemptId("r", 2)
+    runs.apply([event(second, 6, stopped=True, arn=f"{ARN}d")])
+    assert runs.postpone(second, 0, at_most=1)
+
+
 def test_the_pump_is_woken_when_a_run_is_parked_and_told_when_something_falls_due(
     runs: RunLedger, admission: AdmissionLedger
 ) -> None:
@@ -308,45 +266,11 @@ def test_the_pump_is_woken_when_a_run_is_parked_and_told_when_something_falls_du
     assert 0 < granted.next_due <= 30
 
 
-def test_a_cancelled_run_that_still_runs_is_stopped_again_when_asked_again(
-    runs: RunLedger, admission: AdmissionLedger
-) -> None:
-    launched(runs, admission)
-    for _ in range(2):
-        assert runs.cancel("r", "because", COMPLETION) == (Cancelled.STOP, ARN)
-        assert admission.lease(1, 60).unwanted == (Unwanted(ARN, "because"),)
-
-
-def test_a_task_is_stopped_again_until_it_has_ended(runs: RunLedger, admission: AdmissionLedger) -> None:
-    attempt_id = launched(runs, admission)
-    runs.cancel("r", "because", COMPLETION)
-    granted = admission.lease(1, 60)
-    assert granted.next_due is not None
-    assert 20 < granted.next_due <= 30
-    runs.complete(attempt_id, COMPLETION)
-    assert admission.lease(1, 60).next_due is None
-
-
-def test_the_first_event_of_a_run_cancelled_in_submission_has_its_task_stopped(
-    runs: RunLedger, admission: AdmissionLedger
-) -> None:
-    park(runs)
-    (grant,) = admission.lease(1, 60).grants
-    runs.cancel("r", "because", COMPLETION)
-    first, second = event(grant.attempt_id, 1, Phase.PROVISIONING), event(grant.attempt_id, 2, Phase.PENDING)
-    assert runs.apply([first, second]) == [Applied.APPLIED, Applied.APPLIED]
-    assert admission.lease(1, 60).unwanted == (Unwanted(ARN, "because"),)
-
-
-def test_a_task_that_appears_after_its_run_is_over_is_unwanted(runs: RunLedger, admission: AdmissionLedger) -> None:
-    park(runs)
-    (grant,) = admission.lease(1, 60).grants
-    runs.complete(grant.attempt_id, COMPLETION)
-    assert admission.launched(grant.attempt_id, ARN) is Noted.STALE
-
-
-def test_a_first_pass_that_died_after_finding_its_run_cancelled_finds_it_again(runs: RunLedger) -> None:
-    runs.publish("r", Continuation("queue", "message"), push=True, about={})
-    runs.cancel("r", "because", COMPLETION)
-    assert park(runs) is Parked.CANCELLED
-    assert park(runs) is Parked.CANCELLED
+def test_a_run_that_has_expired_ends_in_its_first_pass_unless_it_was_parked_before(runs: RunLedger) -> None:
+    assert park(runs, "late", expires=0) is Parked.CANCELLED
+    stopped = runs.claim("late")
+    assert stopped is not None
+    assert stopped.completion == EXPIRED
+    assert park(runs, "in-time", expires=60) is Parked.PARKED
+    assert park(runs, "in-time", expires=0) is Parked.BEYOND
+    assert runs.get("in-time").phase is Phase.HELD

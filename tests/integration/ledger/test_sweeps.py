@@ -1,53 +1,16 @@
-"""What the ledger tells the reconciler: silent tasks, lost messages, unanswered launches, wrong counts."""
+"""What the ledger tells the reconciler: silent tasks, unanswered launches, tasks that nobody owns, wrong counts."""
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from dagy_queue.ids import AttemptId, new_id
-from dagy_queue.ledger import BatchLedger, Continuation, Phase, RedisConnection, RunStatus
+from dagy_queue.ids import AttemptId
+from dagy_queue.ledger import Phase, RedisConnection
 from dagy_queue.ledger.leadership import Leadership
-from dagy_queue.ledger.sweeps import Miscounted, QuietTask, SentAgain, SweepLedger, Unanswered
+from dagy_queue.ledger.runs import Observation
+from dagy_queue.ledger.sweeps import Miscounted, QuietTask, SweepLedger, Unanswered
 from tests.integration.ledger.admission_kit import ARN, DONE, POOL, Scene
-
-LONG = 3600.0
-
-
-@pytest.fixture
-def sweeps(connection: RedisConnection) -> SweepLedger:
-    return SweepLedger(connection)
-
-
-def launched(scene: Scene, run_id: str) -> AttemptId:
-    scene.park(run_id)
-    assert scene.granted() == [run_id]
-    attempt_id = AttemptId(run_id, 1)
-    scene.admission.launched(attempt_id, f"{ARN}-{run_id}")
-    return attempt_id
-
-
-def message(run_id: str) -> Continuation:
-    return Continuation("queue", json.dumps({"headers": {"id": run_id}, "properties": {"delivery_tag": "tag"}}))
-
-
-def ids(connection: RedisConnection, queue: str = "queue") -> list[str]:
-    """Return the ids of the messages in a list, the next one first."""
-    return [json.loads(text)["headers"]["id"] for text in reversed(connection.client.lrange(queue, 0, -1))]
-
-
-def lose(connection: RedisConnection, queue: str = "queue") -> None:
-    """Do what a worker does that dies with a message in hand."""
-    assert connection.client.rpop(queue)
-
-
-def set_back(connection: RedisConnection, index: str, member: str, seconds: float = 100) -> None:
-    connection.client.zincrby(connection.key(index), -1000 * seconds, member)
-
-
-def lost(sweeps: SweepLedger) -> list[SentAgain]:
-    return sweeps.lost_messages(10, LONG, 100)
+from tests.integration.ledger.sweep_kit import LONG, launched, lost, set_back
 
 
 def test_a_silent_task_is_told_and_comes_again_after_as_long_a_silence(scene: Scene, sweeps: SweepLedger) -> None:
@@ -95,178 +58,16 @@ def test_a_task_that_does_not_start_is_stopped_and_its_run_says_why(scene: Scene
     assert not sweeps.late_start(attempt_id)
 
 
-def test_a_published_message_that_is_gone_is_sent_again(
-    scene: Scene, sweeps: SweepLedger, connection: RedisConnection
-) -> None:
-    scene.runs.publish("r", message("r"), push=True, about={})
-    lose(connection)
-    assert lost(sweeps) == []
-    set_back(connection, "published", "r")
-    assert lost(sweeps) == [SentAgain("run", "r")]
-    assert ids(connection) == ["r"]
-    assert lost(sweeps) == []
-
-
-def test_a_message_that_waits_is_not_sent_again(scene: Scene, sweeps: SweepLedger, connection: RedisConnection) -> None:
-    for run_id in ("first", "second"):
-        scene.runs.publish(run_id, message(run_id), push=True, about={})
-        set_back(connection, "published", run_id, 100 if run_id == "first" else 50)
-    assert lost(sweeps) == []
-    lose(connection)
-    assert lost(sweeps) == [SentAgain("run", "first")]
-    assert ids(connection) == ["second", "first"]
-
-
-def later(run_id: str, eta: str) -> Continuation:
-    return Continuation("queue", json.dumps({"headers": {"id": run_id, "eta": eta}}))
-
-
-def test_a_message_with_a_countdown_is_not_lost_before_it_is_due(
-    scene: Scene, sweeps: SweepLedger, connection: RedisConnection
-) -> None:
-    scene.runs.publish("r", later("r", "2999-01-01T00:00:00+00:00"), push=True, about={})
-    lose(connection)
-    set_back(connection, "published", "r")
-    assert lost(sweeps) == []
-    scene.runs.publish("due", later("due", "2026-01-01T00:00:00+00:00"), push=False, about={})
-    set_back(connection, "published", "due")
-    assert lost(sweeps) == [SentAgain("run", "due")]
-
-
-def test_a_message_with_a_countdown_says_nothing_of_those_behind_it(
-    scene: Scene, sweeps: SweepLedger, connection: RedisConnection
-) -> None:
-    scene.runs.publish("later", later("later", "2999-01-01T00:00:00+00:00"), push=True, about={})
-    scene.runs.publish("r", message("r"), push=True, about={})
-    set_back(connection, "published", "r")
-    assert lost(sweeps) == []
-
-
-def test_messages_that_tell_nothing_are_no_reason_to_send_others_again(
-    scene: Scene, sweeps: SweepLedger, connection: RedisConnection
-) -> None:
-    scene.runs.publish("r", message("r"), push=True, about={})
-    set_back(connection, "published", "r")
-    connection.client.delete("queue")
-    connection.client.lpush("queue", "junk", json.dumps({"headers": {"id": "nobody"}}))
-    assert lost(sweeps) == []
-
-
-@pytest.mark.parametrize("junk", ["5", "true", "null", '{"headers": null}', '{"headers": {"id": 5}}', "{"])
-def test_junk_in_a_list_stops_nothing(
-    scene: Scene, sweeps: SweepLedger, connection: RedisConnection, junk: str
-) -> None:
-    scene.runs.publish("r", message("r"), push=False, about={})
-    set_back(connection, "published", "r")
-    connection.client.lpush("queue", junk)
-    assert lost(sweeps) == []
-
-
-def test_messages_of_batches_that_wait_are_not_sent_again(
-    batch_without_messages: str, sweeps: SweepLedger, connection: RedisConnection
-) -> None:
-    connection.client.lpush("fanout", "another batch's")
-    set_back(connection, "published_batches", batch_without_messages)
-    assert lost(sweeps) == []
-
-
-def test_a_message_sent_again_has_a_delivery_tag_of_its_own(
-    scene: Scene, sweeps: SweepLedger, connection: RedisConnection
-) -> None:
-    text = json.dumps({"headers": {"id": "r"}, "properties": {"delivery_tag": "tag"}}, separators=(",", ":"))
-    scene.runs.publish("r", Continuation("queue", text), push=False, about={})
-    set_back(connection, "published", "r")
-    lost(sweeps)
-    [again] = connection.client.lrange("queue", 0, -1)
-    assert json.loads(again)["properties"]["delivery_tag"] != "tag"
-
-
-def test_a_resume_that_is_gone_is_sent_again_and_the_older_one_is_stale(
-    scene: Scene, sweeps: SweepLedger, connection: RedisConnection
-) -> None:
-    launched(scene, "r")
-    scene.end("r")
-    lose(connection)
-    set_back(connection, "resumed", "r")
-    assert lost(sweeps) == [SentAgain("resume", "r")]
-    assert scene.runs.claim("r", 1) is None
-    assert scene.runs.claim("r", 2) is not None
-
-
-def test_a_second_pass_is_given_time_before_its_worker_counts_as_dead(
-    scene: Scene, sweeps: SweepLedger, connection: RedisConnection
-) -> None:
-    launched(scene, "r")
-    scene.end("r")
-    lose(connection)
-    assert scene.runs.claim("r", 1) is not None
-    set_back(connection, "resumed", "r")
-    assert lost(sweeps) == []
-    connection.client.hincrby(connection.key("run", "r"), "claimed", -20_000)
-    assert sweeps.lost_messages(10, 15, 100) == [SentAgain("resume", "r")]
-
-
-def test_a_finished_or_retried_run_needs_no_message(
-    scene: Scene, sweeps: SweepLedger, connection: RedisConnection
-) -> None:
-    for run_id in ("finished", "retried"):
-        launched(scene, run_id)
-        scene.end(run_id)
-        lose(connection)
-        set_back(connection, "resumed", run_id)
-    scene.runs.finish(AttemptId("finished", 1), RunStatus.SUCCEEDED)
-    scene.runs.retry(AttemptId("retried", 1), 60)
-    assert lost(sweeps) == []
-    assert ids(connection) == []
-
-
-def test_a_run_that_is_resumed_later_on_purpose_is_left_alone(
-    scene: Scene, sweeps: SweepLedger, connection: RedisConnection
-) -> None:
-    attempt_id = launched(scene, "r")
-    scene.end("r")
-    lose(connection)
-    assert scene.runs.postpone(attempt_id, 60, 5)
-    set_back(connection, "resumed", "r")
-    assert lost(sweeps) == []
-
-
-@pytest.mark.parametrize("kind", ["fan_out", "end_batch", "cancel_batch"])
-def test_a_batch_s_message_that_is_gone_is_sent_again(
-    batch_without_messages: str, kind: str, sweeps: SweepLedger, connection: RedisConnection
-) -> None:
-    batch_id = batch_without_messages
-    index = {"fan_out": "published_batches", "end_batch": "ending", "cancel_batch": "cancelling"}[kind]
-    set_back(connection, index, batch_id)
-    assert lost(sweeps) == [SentAgain(kind, batch_id)]
-    assert ids(connection, "fanout") == [kind]
-    assert lost(sweeps) == []
-
-
-def test_a_batch_s_task_that_is_at_work_is_given_time(
-    batch_without_messages: str, sweeps: SweepLedger, connection: RedisConnection
-) -> None:
-    batch_id = batch_without_messages
-    set_back(connection, "published_batches", batch_id)
-    BatchLedger(connection).begin_work(batch_id)
-    assert lost(sweeps) == []
-    connection.client.hincrby(connection.key("batch", batch_id), "at_work", -20_000)
-    assert sweeps.lost_messages(10, 15, 100) == [SentAgain("fan_out", batch_id)]
-
-
-@pytest.fixture
-def batch_without_messages(connection: RedisConnection) -> str:
-    """A batch that is expanded, over and cancelled, as far as messages would tell; all of them were lost."""
-    batches, batch_id = BatchLedger(connection), new_id()
-    fields = {"request": "{}", "callback": "", "callback_id": "c", "correlation": "c", "org": "acme"}
-    for name, kind in (("ender", "end_batch"), ("canceller", "cancel_batch")):
-        fields[name] = message(kind).message
-    batches.publish(batch_id, Continuation("fanout", message("fan_out").message), deltas=[], fields=fields)
-    now = connection.client.time()[0] * 1000
-    connection.client.zadd(connection.key("ending"), {batch_id: now})
-    connection.client.zadd(connection.key("cancelling"), {batch_id: now})
-    connection.client.delete("fanout")
-    return batch_id
+def test_a_run_whose_timeout_was_over_first_is_not_tried_again_for_its_start(scene: Scene, sweeps: SweepLedger) -> None:
+    (run_id,) = scene.batch(1, timeout=0.0)
+    assert scene.granted() == [run_id]
+    scene.admission.launched(AttemptId(run_id, 1), ARN)
+    assert scene.admission.lease(1, 60).unwanted
+    assert not sweeps.late_start(AttemptId(run_id, 1))
+    scene.end(run_id)
+    stopped = scene.runs.claim(run_id)
+    assert stopped is not None
+    assert (stopped.is_late, stopped.never_started) == (True, False)
 
 
 def unanswered(scene: Scene, run_id: str = "r") -> AttemptId:
@@ -315,6 +116,63 @@ def test_unwanted_tasks_are_stopped_by_a_pump(scene: Scene, sweeps: SweepLedger)
     sweeps.unwanted([])
     sweeps.unwanted([ARN])
     assert [task.task_arn for task in scene.admission.lease(1, 60).unwanted] == [ARN]
+
+
+def test_a_task_that_no_run_owns_is_asked_to_stop_once_and_again_after_some_minutes(
+    scene: Scene, sweeps: SweepLedger, connection: RedisConnection
+) -> None:
+    for _ in range(3):
+        sweeps.unwanted([ARN])
+        sweeps.unwanted([ARN + "-other"])
+    asked = [task.task_arn for task in scene.admission.lease(1, 60).unwanted]
+    assert sorted(asked) == [ARN, ARN + "-other"]
+    sweeps.unwanted([ARN])
+    assert scene.admission.lease(1, 60).unwanted == ()
+    remembered = connection.key("stop_asked", ARN)
+    assert 60 < int(connection.client.ttl(remembered)) <= 900
+    connection.client.delete(remembered)  # its time is over
+    sweeps.unwanted([ARN])
+    assert [task.task_arn for task in scene.admission.lease(1, 60).unwanted] == [ARN]
+
+
+def test_every_event_of_a_task_whose_run_is_over_is_one_reason_to_stop_it(scene: Scene) -> None:
+    scene.park("r")
+    scene.granted()
+    scene.end("r")
+    events = [
+        Observation(attempt_id=AttemptId("r", 1), version=version, task_arn=ARN, phase=Phase.PENDING)
+        for version in range(1, 4)
+    ]
+    asked = []
+    for event in events:
+        scene.runs.apply([event])
+        asked += [task.task_arn for task in scene.admission.lease(1, 60).unwanted]
+    assert asked == [ARN]
+
+
+def test_a_task_that_could_not_be_asked_to_stop_is_asked_by_whoever_finds_it_next(
+    scene: Scene, sweeps: SweepLedger
+) -> None:
+    sweeps.unwanted([ARN])
+    assert len(scene.admission.lease(1, 60).unwanted) == 1
+    scene.admission.not_stopped(ARN)
+    sweeps.unwanted([ARN])
+    assert [task.task_arn for task in scene.admission.lease(1, 60).unwanted] == [ARN]
+
+
+@pytest.mark.parametrize("index", ["published:queue", "resumed:queue", "passes", "tasks", "leases", "delayed", "stops"])
+def test_a_key_that_is_no_run_s_stops_nobody(
+    scene: Scene, sweeps: SweepLedger, connection: RedisConnection, index: str
+) -> None:
+    connection.client.set(connection.key("run", "junk"), "no run")
+    connection.client.zadd(connection.key(index), {"junk": 1})
+    connection.client.zadd(connection.key("lists"), {"queue": 0})
+    scene.park("r")
+    assert scene.granted() == ["r"]
+    assert lost(sweeps) == []
+    assert sweeps.quiet_tasks(0, 10) == ([], False) or index == "tasks"
+    sweeps.recount([POOL.partition("|")[0]])
+    assert connection.client.zscore(connection.key(index), "junk") is None
 
 
 def test_slots_that_are_miscounted_are_counted_anew(

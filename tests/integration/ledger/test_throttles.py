@@ -34,6 +34,39 @@ def test_a_throttle_empties_the_bucket_for_all(scene: Scene, connection: RedisCo
     assert factor(connection) == 1
 
 
+def test_what_only_limits_calls_is_forgotten_when_nobody_calls_any_more(
+    scene: Scene, connection: RedisConnection
+) -> None:
+    limits = {"calls": Rate(20, 20), "launches": Rate(20, 100), "cpu": 1024}
+    scene.park("small", cpu=256)
+    assert scene.granted(**limits) == ["small"]
+    scene.park("large", cpu=1024)
+    assert scene.granted(**limits) == []
+    throttled(scene, "small")
+    kept = {
+        str(key).split(":")[1]: int(connection.client.ttl(key))
+        for name in ("bucket", "throttle", "large")
+        for key in connection.client.scan_iter(connection.key(name, "*"))
+    }
+    assert kept.keys() == {"bucket", "throttle", "large"}
+    assert all(0 < seconds <= 3600 for seconds in kept.values())
+
+
+def test_a_bucket_is_not_forgotten_before_it_is_full_again(scene: Scene, connection: RedisConnection) -> None:
+    scene.park("r0", "r1")
+    limits = {"calls": Rate(0.001, 20)}
+    throttled(scene, *scene.granted(1, **limits))
+    bucket = connection.key("bucket", "calls", "us-east-1")
+    assert int(connection.client.ttl(bucket)) > 3600
+    assert scene.granted(**limits) == []
+
+
+def test_a_bucket_that_is_never_full_again_is_forgotten_all_the_same(scene: Scene, connection: RedisConnection) -> None:
+    scene.park("r")
+    assert scene.granted(1, calls=Rate(1e-300, 20)) == ["r"]
+    assert 0 < int(connection.client.ttl(connection.key("bucket", "calls", "us-east-1"))) <= 30 * 86400
+
+
 def test_throttles_of_one_second_are_one_incident(scene: Scene, connection: RedisConnection) -> None:
     scene.park(*names("r", 5))
     throttled(scene, *scene.granted())

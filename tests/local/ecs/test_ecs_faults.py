@@ -294,6 +294,18 @@ def test_a_slow_start_can_be_stopped() -> None:
     simulated(test)
 
 
+def test_a_slow_start_ends_when_faults_are_lifted() -> None:
+    async def test(kit: Kit) -> None:
+        await kit.ecs.admin("faults", {"tasks": {"slow_start_next": 1, "slow_start_seconds": 600}})
+        await kit.register()
+        arn = (await kit.run())["taskArn"]
+        await kit.bus.status(arn, "PROVISIONING")
+        await kit.ecs.admin("reset", {})
+        await kit.bus.status(arn, "RUNNING")
+
+    simulated(test)
+
+
 def test_a_new_task_can_be_unknown_for_a_while() -> None:
     clock = Clock()
 

@@ -136,7 +136,8 @@ def test_run_task_refuses(request_: dict[str, Any], message: str) -> None:
 
 
 def test_an_unknown_platform_version_has_an_exception_of_its_own() -> None:
-    assert refusal(platformVersion="newest").code == "PlatformUnknownException"
+    for unknown in ("newest", "1.5.0", "9.9.9", "1.4"):
+        assert refusal(platformVersion=unknown).code == "PlatformUnknownException"
 
 
 def test_a_field_of_the_wrong_json_type_is_a_serialization_error() -> None:

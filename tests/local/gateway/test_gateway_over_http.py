@@ -4,6 +4,7 @@ import io
 import json
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import boto3
 import pytest
@@ -153,6 +154,33 @@ def test_an_existing_object_is_not_overwritten_under_a_condition(client):
     s3.put_object(Bucket="conditions", Key="once", Body=b"1", IfNoneMatch="*")
     with pytest.raises(ClientError, match="PreconditionFailed"):
         s3.put_object(Bucket="conditions", Key="once", Body=b"2", IfNoneMatch="*")
+
+
+def test_writes_of_an_item_are_whole_whoever_writes_or_reads_meanwhile(client):
+    dynamodb = client("dynamodb", max_pool_connections=8)
+    dynamodb.create_table(
+        TableName="whole",
+        KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+    def write_and_read(number):
+        key = {"k": {"S": str(number % 5)}}
+        dynamodb.update_item(
+            TableName="whole",
+            Key=key,
+            UpdateExpression="ADD n :one",
+            ExpressionAttributeValues={":one": {"N": "1"}},
+        )
+        return "n" in dynamodb.get_item(TableName="whole", Key={"k": {"S": str((number + 1) % 5)}}).get(
+            "Item", {"n": 0}
+        )
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(write_and_read, range(100)))
+    counts = [item["n"]["N"] for item in dynamodb.scan(TableName="whole")["Items"]]
+    assert counts == ["20"] * 5
 
 
 def test_dynamodb_sts_and_logs_answer_on_the_same_endpoint(client):

@@ -22,6 +22,12 @@ def test_a_client_has_the_settings(clients: AwsClients, name: str) -> None:
     assert config.max_pool_connections == 7
 
 
+def test_no_setting_ends_a_long_poll_before_sqs_answers_it() -> None:
+    impatient = AwsClients(AwsSettings(read_timeout=3))
+    assert impatient.sqs.meta.config.read_timeout == 25
+    assert impatient.s3.meta.config.read_timeout == 3
+
+
 @pytest.mark.parametrize(("name", "attempts"), ATTEMPTS.items())
 def test_a_client_tries_as_often_as_fits_its_use(clients: AwsClients, name: str, attempts: int) -> None:
     retries = getattr(clients, name).meta.config.retries

@@ -96,8 +96,7 @@ class FakeSqs:
 
     def send_message(self, *, QueueUrl: str, MessageBody: str, MessageAttributes: Any) -> Any:  # noqa: N803
         self._called("send_message")
-        self._add(QueueUrl, MessageBody, MessageAttributes)
-        return {}
+        return {"MessageId": self._add(QueueUrl, MessageBody, MessageAttributes).message_id}
 
     def get_queue_attributes(self, **_: Any) -> Any:
         self._called("get_queue_attributes")

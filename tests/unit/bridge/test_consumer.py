@@ -216,6 +216,26 @@ def test_an_event_on_which_a_script_fails_does_not_hold_up_the_others(
     assert "the ledger cannot take it" in letter.attributes[REASON]["StringValue"]
 
 
+def test_a_full_redis_is_no_fault_of_the_events_that_came_then(
+    desk: Desk, sqs: FakeSqs, connection: RedisConnection
+) -> None:
+    for run_id in ("a", "b"):
+        launched_run(connection, run_id)
+        sqs.put(body(stopped_event(run_id)), receives=2)
+    connection.client.config_set("maxmemory", 1)
+    turn = threading.Thread(target=desk.consumer.turn, daemon=True)
+    try:
+        turn.start()
+        while desk.failures("apply") < 3:
+            assert turn.is_alive()
+        assert sqs.ids() == ["m0", "m1"]
+    finally:
+        connection.client.config_set("maxmemory", 0)
+    turn.join(20)
+    assert (sqs.ids(), sqs.ids(DEAD), desk.count("left"), desk.count("resumed")) == ([], [], 0, 2)
+    assert sqs.calls["receive_message"] == 1
+
+
 # -- deleting -----------------------------------------------------------------------------------------------------
 
 

@@ -126,6 +126,13 @@ def test_reading_leaves_everything_where_it_is(sqs: FakeSqs) -> None:
     assert all(message.hidden is None for message in sqs.queues[DEAD])
 
 
+def test_no_more_is_moved_than_the_limit_though_messages_come_ten_at_a_time(sqs: FakeSqs) -> None:
+    sqs.put(*(str(n) for n in range(30)), url=DEAD)
+    moved = letters(sqs, limit=15).redrive(queue(sqs, QUEUE), None)
+    assert len(moved) == 15
+    assert len(sqs.queues[DEAD]) == 15
+
+
 def test_reading_stops_at_its_limit(sqs: FakeSqs) -> None:
     for number in range(25):
         quarantined(sqs, "nonsense", f"original-{number}")
@@ -183,6 +190,20 @@ def test_only_what_is_named_is_redriven(sqs: FakeSqs) -> None:
     assert [message.body for message in sqs.queues[QUEUE]] == ["body 2", "body 12"]
     assert len(sqs.ids(DEAD)) == 13
     assert all(message.hidden is None for message in sqs.queues[DEAD])
+
+
+def test_what_comes_back_while_everything_is_redriven_is_not_redriven_again(sqs: FakeSqs) -> None:
+    quarantined(sqs, "{}", "original")
+
+    def come_back() -> None:
+        for message in sqs.queues[QUEUE]:
+            quarantined(sqs, message.body, message.message_id)
+        sqs.queues[QUEUE].clear()
+
+    sqs.before["receive_message"] = come_back
+    assert len(letters(sqs).redrive(queue(sqs, QUEUE), None)) == 1
+    (left,) = sqs.queues[DEAD]
+    assert left.hidden is None
 
 
 def test_everything_is_redriven_without_its_attributes(sqs: FakeSqs) -> None:

@@ -13,8 +13,10 @@ from dagy_queue.bridge.recorder import BATCH, Recorder, recording
 from dagy_queue.errors import AwsError, AwsRefused, AwsThrottled, AwsUnavailable, RedisUnavailable
 from dagy_queue.ledger import Phase, RedisConnection, RunLedger, RunStatus
 from dagy_queue.ledger.history import HistoryLedger
+from dagy_queue.ledger.leadership import RECORDER, Leadership, held
 from dagy_queue.records.runs import RunRecord
 from dagy_queue.settings import RecordsSettings, RedisSettings, Settings
+from tests.unit.bridge.waiting import until
 from tests.unit.kit import settings_on
 from tests.unit.ledger.kit import granted_run, launched_run, parked_run
 
@@ -59,7 +61,7 @@ def history(connection: RedisConnection) -> HistoryLedger:
 def one(history: HistoryLedger) -> Recorder:
     """A recorder that leads."""
     recorder = Recorder(history, SETTINGS)
-    assert recorder._leads()
+    assert recorder._leadership.leads()
     return recorder
 
 
@@ -73,7 +75,7 @@ def start(history: HistoryLedger) -> Iterator[Callable[[], threading.Event]]:
         thread = threading.Thread(target=Recorder(history, SETTINGS).run, args=(stopping,), daemon=True)
         thread.start()
         running.append((thread, stopping))
-        until(lambda: history.connection.client.exists("dagy:history"))
+        until(lambda: held(history.connection, RECORDER))
         return stopping
 
     yield begin
@@ -81,13 +83,6 @@ def start(history: HistoryLedger) -> Iterator[Callable[[], threading.Event]]:
         stopping.set()
         thread.join(10)
         assert not thread.is_alive()
-
-
-def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def finished(connection: RedisConnection, run_id: str) -> None:
@@ -261,19 +256,20 @@ def test_another_recorder_takes_over(
 
 def test_only_one_of_several_recorders_leads(one: Recorder, history: HistoryLedger) -> None:
     other = Recorder(history, SETTINGS)
-    assert not other._leads()
+    assert not other._leadership.leads()
     one._resign()
-    assert other._leads()
+    assert other._leadership.leads()
 
 
 def test_who_lost_the_lease_asks_for_it_again(
     one: Recorder, table: Table, history: HistoryLedger, connection: RedisConnection
 ) -> None:
     parked_run(connection, "a")
-    history.release(one._owner)
-    assert history.claim("other", 60)
+    one._leadership.resign()
+    assert history.leadership(60).leads()
+    one._leadership._renew_at = float("inf")  # it does not know
     one.turn()
-    assert not one._leads()
+    assert not one._leadership.leads()
     assert entries(connection) == 2
 
 
@@ -296,13 +292,30 @@ def started(settings: Settings, connection: RedisConnection, stopping: threading
 
 
 def test_a_recorder_that_is_switched_off_forgets_the_history(connection: RedisConnection) -> None:
-    HistoryLedger(connection).claim("earlier", 60)
+    parked_run(connection, "a")
     stopping = threading.Event()
     thread = started(settings_on(connection, records={"enabled": False}), connection, stopping)
+    until(lambda: not connection.client.exists("dagy:history"))
+    parked_run(connection, "b")
+    assert not connection.client.exists("dagy:history")
+    stopping.set()
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_a_recorder_keeps_its_lead_while_it_waits_after_a_failure(
+    start: Callable[[], threading.Event], table: Table, connection: RedisConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_FIRST_BACKOFF", 3600.0)
+    asked: list[bool] = []
+    leads = Leadership.leads
+    table.fails = [AwsUnavailable("gone")]
+    start()
     parked_run(connection, "a")
-    assert not connection.client.exists("dagy:history")
+    until(lambda: not table.fails)
+    monkeypatch.setattr(module, "LEASE_SECONDS", 0.003)
+    monkeypatch.setattr(Leadership, "leads", lambda self: asked.append(leads(self)) or asked[-1])
+    until(lambda: asked.count(True) > 3)
 
 
 def test_a_recorder_stops_soon_also_without_redis() -> None:
@@ -313,3 +326,23 @@ def test_a_recorder_stops_soon_also_without_redis() -> None:
         stopping.set()
         thread.join(10)
         assert not thread.is_alive()
+
+
+def test_a_run_whose_record_cannot_be_made_holds_up_no_other(
+    one: Recorder, table: Table, connection: RedisConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = module.record_of
+
+    def fails_on_one(snapshot: Any, ecs: Any) -> RunRecord:
+        if snapshot.entry.run_id == "odd":
+            raise ValueError("a defect")
+        return make(snapshot, ecs)
+
+    monkeypatch.setattr(module, "record_of", fails_on_one)
+    for run_id in ("odd", "even"):
+        parked_run(connection, run_id)
+    with capture_logs() as logs:
+        assert one.turn() == 2
+    assert list(table.items) == ["even"]
+    assert [line["run_id"] for line in logs if line["event"] == "run_not_recorded"] == ["odd"]
+    assert one.turn() == 0, "what is recorded is dropped"

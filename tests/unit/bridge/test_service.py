@@ -16,6 +16,7 @@ from dagy_queue.errors import AwsRefused, SettingsInvalid
 from dagy_queue.ledger import Phase, RedisConnection, RunLedger
 from dagy_queue.settings import Settings
 from tests.unit.bridge.kit import QUEUE, FakeSqs, refusal
+from tests.unit.bridge.waiting import until
 from tests.unit.kit import body, settings_on, stopped_event
 from tests.unit.ledger.kit import launched_run
 
@@ -46,13 +47,6 @@ def sqs(monkeypatch: pytest.MonkeyPatch, released: threading.Event) -> FakeSqs:
 
 def settings(connection: RedisConnection, **bridge: Any) -> Settings:
     return settings_on(connection, bridge={"queue_url": QUEUE, **bridge}, records={"enabled": False})
-
-
-def until(condition: Any) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def stopped_within(bridge: Bridge) -> float:

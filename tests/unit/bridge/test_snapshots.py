@@ -10,6 +10,7 @@ from dagy_queue.bridge.snapshots import MOST_METADATA, record_of
 from dagy_queue.ledger import Phase, RunEntry
 from dagy_queue.ledger.history import Snapshot
 from dagy_queue.records.runs import RunRecord
+from dagy_queue.settings import EcsSettings
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ENTRY = RunEntry(
@@ -47,6 +48,34 @@ def recorded(request: dict[str, Any] | None = None, **changes: Any) -> RunRecord
     return record_of(Snapshot(replace(ENTRY, **changes), REQUEST if request is None else request))
 
 
+@pytest.mark.parametrize("phase", [Phase.SUCCEEDED, Phase.FAILED])
+def test_a_run_that_is_over_has_its_log_and_what_its_budgets_allow(phase: Phase) -> None:
+    request = {**REQUEST, "max_retries": 3}
+    changes = {"phase": phase, "ended_at": NOON, "counts": {"max_retries": 1, "spot_retries": 2}}
+    record = record_of(Snapshot(replace(ENTRY, **changes), request), EcsSettings())
+    assert record.retries_of == {"max_retries": 1, "spot_retries": 2}
+    assert record.limits == {"max_retries": 3, "spot_retries": 5}
+    assert record.log == "/ecs/dagy-worker dagy/worker/arn"
+
+
+def test_a_run_that_goes_on_has_its_retries_alone() -> None:
+    record = record_of(Snapshot(replace(ENTRY, counts={"max_retries": 1}), REQUEST), EcsSettings())
+    assert (record.retries_of, record.limits, record.log) == ({"max_retries": 1}, {}, "")
+
+
+def test_a_limit_that_the_deployment_may_set_is_not_told() -> None:
+    request = {**REQUEST, "deployment_name": "prod", "max_retries": 0}
+    changes = {"phase": Phase.FAILED, "counts": {"max_retries": 1, "oom_retries": 1}}
+    assert record_of(Snapshot(replace(ENTRY, **changes), request)).limits == {"max_retries": 0}
+
+
+@pytest.mark.parametrize("request_", [{}, {"kind": "flow", "no": "such field"}])
+def test_a_request_that_cannot_be_read_has_neither_log_nor_limits(request_: dict[str, Any]) -> None:
+    changes = {"phase": Phase.FAILED, "counts": {"max_retries": 1}}
+    record = record_of(Snapshot(replace(ENTRY, **changes), request_), EcsSettings())
+    assert (record.limits, record.log) == ({}, "")
+
+
 def ended(phase: Phase, **outcome: Any) -> RunRecord:
     return recorded(phase=phase, ended_at=NOON, completion={"outcome": outcome} if outcome else None)
 
@@ -72,6 +101,12 @@ def test_a_record_says_all_that_is_known() -> None:
         metadata={"ticket": 7},
         started_at=NOON,
     )
+
+
+@pytest.mark.parametrize("asked", ["latest", "1.0.0"])
+def test_the_version_that_runs_is_recorded_not_the_one_that_was_asked_for(asked: str) -> None:
+    record = recorded(REQUEST | {"flow_version": asked}, flow_version="2.0.0", artifact_sha256="ab")
+    assert (record.flow_version, record.artifact_sha256) == ("2.0.0", "ab")
 
 
 @pytest.mark.parametrize(

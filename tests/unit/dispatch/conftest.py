@@ -12,6 +12,7 @@ from botocore.stub import Stubber
 from dagy_queue.dispatch.services import Services
 from dagy_queue.ledger import RedisConnection
 from dagy_queue.messaging.app import make_app
+from tests.unit.dispatch.pass_kit import Dispatcher
 from tests.unit.kit import settings_on, stubbed
 
 
@@ -51,3 +52,8 @@ def services(connection: RedisConnection, aws: ScriptedAws) -> Services:
         dispatch={"launch_threads": 3, "idle_wait_seconds": 5.0, "lease_seconds": 60.0},
     )
     return replace(Services.build(config, make_app(config)), aws=aws)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def dispatcher(services: Services) -> Dispatcher:
+    return Dispatcher(services)

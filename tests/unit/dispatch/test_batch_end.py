@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from celery import Celery, states
+from celery import Celery, chain, chord, group, states
 from celery.canvas import Signature
 from celery.exceptions import ChordError, Reject, Retry
 
@@ -18,40 +19,39 @@ from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import BatchNotFound, RedisUnavailable, RunFailed
 from dagy_queue.ids import AttemptId, shard_id
 from dagy_queue.ledger import Phase, RedisConnection, RunStatus
-from dagy_queue.messaging.names import CANCEL_BATCH_TASK, END_BATCH_TASK, FAN_OUT_QUEUE, FAN_OUT_TASK
+from dagy_queue.ledger.sweeps import SentAgain, SweepLedger
+from dagy_queue.messaging.names import (
+    CANCEL_BATCH_TASK,
+    END_BATCH_TASK,
+    FAN_OUT_QUEUE,
+    FAN_OUT_TASK,
+    LAUNCH_QUEUE,
+    LAUNCH_TASK,
+)
 from dagy_queue.messaging.shard_results import ShardResults
 from dagy_queue.producer.batch import BatchHandle
 from dagy_queue.producer.fan_out import fan_out
 from dagy_queue.producer.publisher import Publisher
+from tests.unit.dispatch.batch_end_kit import FAILED, FLOW, expanded, over
+from tests.unit.dispatch.pass_kit import app_sig, sent
 from tests.unit.producer.conftest import on
-
-FLOW: dict[str, Any] = {"flow_name": "etl", "org_id": "acme"}
-FAILED = RunFailed("exit code 3", {"kind": "failed", "summary": "exit code 3"})
 
 # Celery 5.7's Redis backend calls what redis-py 8 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
 
 
-def expanded(services: Services, shards: int, **options: Any) -> BatchHandle:
-    publisher = Publisher.build(services.settings)
-    batch = fan_out(**FLOW, shards=[{}] * shards, launcher=on(publisher), **options)
-    expansion.expand(services, batch.batch_id, batch.batch_id)
-    return batch
+class Died(BaseException):
+    """The dispatcher is dead."""
 
 
-def over(services: Services, batch: BatchHandle, results: Mapping[int, Any], most: int = 100) -> None:
-    """End shards with these results; one that is an exception has failed."""
-    services.admission.lease(most, 60)
-    for shard, result in results.items():
-        run_id, failed = shard_id(batch.batch_id, shard), isinstance(result, Exception)
-        services.app.backend.store_result(run_id, result, states.FAILURE if failed else states.SUCCESS)
-        services.runs.complete(AttemptId(run_id, 1), {"outcome": {"kind": "x", "summary": "s"}})
-        services.runs.finish(AttemptId(run_id, 1), RunStatus.FAILED if failed else RunStatus.SUCCEEDED)
+def died(*_: Any) -> bool:
+    raise Died
 
 
-def sent(connection: RedisConnection, queue: str) -> list[str]:
-    """Return the names of the tasks in a queue, the first that was sent first."""
-    return [json.loads(text)["headers"]["task"] for text in reversed(connection.client.lrange(queue, 0, -1))]
+def arguments(text: str) -> list[Any]:
+    """Return the arguments that a message of the broker gives its task."""
+    args: list[Any] = json.loads(base64.b64decode(json.loads(text)["body"]))[0]
+    return args
 
 
 def test_the_last_shard_sends_the_end_once(services: Services, connection: RedisConnection) -> None:
@@ -78,6 +78,85 @@ def test_a_callback_is_sent_once_with_the_results(services: Services, connection
     assert sent(connection, "app") == ["app.total"]
     message = json.loads(connection.client.lindex("app", 0))  # type: ignore[arg-type]
     assert (message["headers"]["id"], message["headers"]["parent_id"]) == (batch.result.id, batch.batch_id)
+
+
+def canvas(shape: str) -> Signature:
+    """Return a callback that is more than a task."""
+    shapes: dict[str, Signature] = {
+        "chain": chain(app_sig("a"), app_sig("b"), app_sig("c")),
+        "chord": chord([app_sig("a"), app_sig("b")], app_sig("c")),
+        "chord of chains": chord([chain(app_sig("a"), app_sig("x")), app_sig("b")], chain(app_sig("c"), app_sig("d"))),
+        "chord in a chain": chain(app_sig("a"), group(app_sig("b"), app_sig("b")), app_sig("c")),
+        "nested group": chord([app_sig("a"), group([app_sig("b"), app_sig("b")])], app_sig("c")),
+    }
+    return shapes[shape]
+
+
+@pytest.mark.parametrize(
+    ("shape", "heads"),
+    [
+        ("chain", ["app.a"]),
+        ("chord", ["app.a", "app.b"]),
+        ("chord of chains", ["app.a", "app.b"]),
+        ("chord in a chain", ["app.a"]),
+        ("nested group", ["app.a", "app.b", "app.b"]),
+    ],
+)
+def test_a_callback_of_several_tasks_is_sent_once_though_the_dispatcher_dies_in_between(
+    services: Services, connection: RedisConnection, monkeypatch: pytest.MonkeyPatch, shape: str, heads: list[str]
+) -> None:
+    batch = expanded(services, 2, callback=canvas(shape))
+    over(services, batch, {1: "b", 0: "a"})
+    with monkeypatch.context() as patch:
+        patch.setattr(type(services.batches), "end", died)
+        with pytest.raises(Died):
+            end_batch(services, batch.batch_id)
+    assert sent(connection, "app") == []
+    for _ in range(2):
+        end_batch(services, batch.batch_id)
+    assert sorted(sent(connection, "app")) == heads
+    bodies = [arguments(text) for text in connection.client.lrange("app", 0, -1)]
+    assert bodies == [[["a", "b"]]] * len(heads)
+
+
+@pytest.mark.parametrize("shape", ["chain", "chord", "chord of chains", "chord in a chain", "nested group"])
+def test_error_callbacks_are_sent_once_though_the_dispatcher_dies_in_between(
+    services: Services, connection: RedisConnection, monkeypatch: pytest.MonkeyPatch, shape: str
+) -> None:
+    callback = canvas(shape)
+    chained = chain(app_sig("second"), app_sig("third"))
+    held = callback.body if shape in ("chord", "chord of chains", "nested group") else callback
+    for errback in (app_sig("first"), chained):
+        held.link_error(errback)
+    batch = expanded(services, 1, callback=callback)
+    over(services, batch, {0: FAILED})
+    with monkeypatch.context() as patch:
+        patch.setattr(type(services.batches), "end", died)
+        with pytest.raises(Died):
+            end_batch(services, batch.batch_id)
+    for _ in range(2):
+        end_batch(services, batch.batch_id)
+    assert sorted(sent(connection, "app")) == ["app.first", "app.second"]
+    assert [arguments(text) for text in connection.client.lrange("app", 0, -1)] == [[batch.result.id]] * 2
+    with pytest.raises(ChordError, match="1 of 1 shards failed"):
+        batch.get(timeout=5)
+
+
+def test_a_callback_that_is_a_launch_is_in_the_ledger_with_its_message(
+    services: Services, connection: RedisConnection
+) -> None:
+    launch = Signature(
+        LAUNCH_TASK, kwargs={"request": {**FLOW, "correlation_id": "c"}}, options={"queue": LAUNCH_QUEUE}
+    )
+    batch = expanded(services, 1, callback=chord([launch.clone(), app_sig("a")], launch.clone()))
+    over(services, batch, {0: "a"})
+    for _ in range(2):
+        end_batch(services, batch.batch_id)
+    (message,) = connection.client.lrange(LAUNCH_QUEUE, 0, 0)
+    entry = services.runs.get(json.loads(message)["headers"]["id"])
+    assert (entry.phase, entry.org_id, entry.flow_name, entry.correlation_id) == (Phase.QUEUED, "acme", "etl", "c")
+    assert connection.client.zscore(connection.key("published", LAUNCH_QUEUE), entry.run_id)
+    assert connection.client.hget(connection.key("run", entry.run_id), "published") == message
 
 
 def test_results_too_large_for_a_message_go_as_a_reference(services: Services) -> None:
@@ -162,9 +241,8 @@ def task_of(services: Services, name: str) -> Any:
     return app.tasks[name]
 
 
-def test_an_end_that_fails_too_often_fails_the_batch(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    batch = expanded(services, 1)
-    over(services, batch, {0: 1})
+def failed_too_often(services: Services, batch: BatchHandle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the end of a batch fail for the last time."""
     monkeypatch.setattr(batch_end, "_succeed", lambda *_: 1 / 0)
     task = task_of(services, END_BATCH_TASK)
     task.push_request(retries=batch_tasks._MOST_RETRIES, called_directly=False)
@@ -175,6 +253,24 @@ def test_an_end_that_fails_too_often_fails_the_batch(services: Services, monkeyp
         batch.get(timeout=5)
 
 
+def test_an_end_that_fails_too_often_fails_the_batch_and_calls_its_error_callbacks(
+    services: Services, connection: RedisConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = expanded(services, 1, callback=app_sig("a").on_error(app_sig("oops")))
+    over(services, batch, {0: 1})
+    failed_too_often(services, batch, monkeypatch)
+    assert sent(connection, "app") == ["app.oops"]
+
+
+def test_an_end_that_fails_too_often_fails_the_batch_even_without_its_error_callbacks(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = expanded(services, 1, callback=app_sig("a").on_error(app_sig("oops")))
+    over(services, batch, {0: 1})
+    monkeypatch.setattr(type(services.renderer), "messages", lambda *_, **__: 1 / 0)
+    failed_too_often(services, batch, monkeypatch)
+
+
 def test_a_batch_that_cannot_be_expanded_fails_with_the_reason(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,8 +278,41 @@ def test_a_batch_that_cannot_be_expanded_fails_with_the_reason(
     batch = fan_out(**FLOW, shards=[{}], launcher=on(publisher))
     monkeypatch.setattr(expansion, "_prepare", lambda *_: 1 / 0)
     task_of(services, FAN_OUT_TASK).run(batch.batch_id)
+    task_of(services, END_BATCH_TASK).run(batch.batch_id)
     with pytest.raises(ChordError, match="its shards cannot be entered: ZeroDivisionError"):
         batch.get(timeout=5)
+
+
+def without_shards(services: Services) -> BatchHandle:
+    return fan_out(**FLOW, shards=[], launcher=on(Publisher.build(services.settings)))
+
+
+def refused(services: Services) -> BatchHandle:
+    batch = fan_out(**FLOW, shards=[{}], launcher=on(Publisher.build(services.settings)))
+    services.batches.refuse(batch.batch_id, "its manifest is gone")
+    return batch
+
+
+@pytest.mark.parametrize("make", [without_shards, refused])
+def test_a_batch_in_which_nothing_runs_ends_also_if_its_dispatcher_dies(
+    services: Services, connection: RedisConnection, make: Callable[[Services], BatchHandle]
+) -> None:
+    batch = make(services)
+    for _ in range(2):  # its message may come twice
+        task_of(services, FAN_OUT_TASK).run(batch.batch_id)
+    assert sent(connection, FAN_OUT_QUEUE) == [FAN_OUT_TASK, END_BATCH_TASK]
+    # The dispatcher dies, and takes along what Redis had sent it.
+    connection.client.delete(FAN_OUT_QUEUE)
+    connection.client.zincrby(connection.key("ending"), -100_000, batch.batch_id)
+    assert SweepLedger(connection).lost_messages(10, 60, 10) == [SentAgain("end_batch", batch.batch_id)]
+    assert sent(connection, FAN_OUT_QUEUE) == [END_BATCH_TASK]
+    task_of(services, END_BATCH_TASK).run(batch.batch_id)
+    assert services.batches.get(batch.batch_id).is_ended
+    if make is without_shards:
+        assert batch.get(timeout=5) == []
+    else:
+        with pytest.raises(ChordError, match="its manifest is gone"):
+            batch.get(timeout=5)
 
 
 class FakeTask:

@@ -46,6 +46,7 @@ def test_a_redis_that_refuses_us_is_an_error_and_an_absent_one_may_come(cause: E
     error.__cause__ = cause
     found = redis_finding("redis://:secret@host/0", error)
     assert found.level is level
+    assert ("dagy-queue up" in str(found)) == (level is Level.UNREACHABLE)
     assert "secret" not in str(found)
 
 

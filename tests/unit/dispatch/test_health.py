@@ -13,7 +13,7 @@ from dagy_queue.dispatch import health, worker
 from dagy_queue.dispatch.health import PATIENCE, cluster_and_region, require_health, template_problem
 from dagy_queue.errors import HealthCheckFailed
 from dagy_queue.ledger import RedisConnection
-from dagy_queue.local.redis_server import free_port
+from dagy_queue.local.free_port import free_port
 from dagy_queue.settings import Settings, load_settings
 from tests.unit.dispatch.conftest import ScriptedAws
 from tests.unit.kit import CLUSTER_ARN

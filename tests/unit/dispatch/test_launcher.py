@@ -13,14 +13,19 @@ from botocore.exceptions import ClientError
 
 from dagy.contract import Env, RunSpec
 from dagy_queue.dispatch.services import Services
+from dagy_queue.ids import AttemptId
+from dagy_queue.launching.flows import FlowResolver
 from dagy_queue.ledger import AdmissionLedger, Grant, Phase, RedisConnection, RunEntry
 from dagy_queue.outcomes import Kind
+from dagy_queue.records.flows import RegisteredFlow
 from dagy_queue.settings import RedisSettings, load_settings
 from tests.unit.dispatch.conftest import ScriptedAws
 from tests.unit.dispatch.launcher_kit import DEFINITION_ARN, FLOW, accepts, knows_definition, launcher_of, outcome
 from tests.unit.kit import TASK_ARN
+from tests.unit.launching.kit import find_flow
 from tests.unit.ledger.kit import RESUMED, granted_run
 
+FAILED = {"outcome": {"kind": "failed", "summary": "s"}}
 CONTAINER = {"kind": "container", "image": "job:1", "org_id": "acme", "correlation_id": "trace"}
 
 Launched = Callable[..., RunEntry]
@@ -43,9 +48,20 @@ def fails(aws: ScriptedAws, reason: str) -> None:
     aws.ecs_stub.add_response("run_task", {"tasks": [], "failures": [{"reason": reason}]})
 
 
-def environment(aws: ScriptedAws) -> dict[str, str]:
-    (container,) = aws.run_task_calls[0]["overrides"]["containerOverrides"]
+def environment(aws: ScriptedAws, call: int = 0) -> dict[str, str]:
+    (container,) = aws.run_task_calls[call]["overrides"]["containerOverrides"]
     return {pair["name"]: pair["value"] for pair in container["environment"]}
+
+
+def specs(aws: ScriptedAws) -> list[RunSpec]:
+    return [RunSpec.from_json(environment(aws, call)[Env.RUN_SPEC]) for call in range(len(aws.run_task_calls))]
+
+
+def pushed_since(org_id: str, name: str, version: str) -> RegisteredFlow | None:
+    """The registry after somebody pushed version 8 and deprecated 7."""
+    found = find_flow(org_id, name, "8" if version == "latest" else version)
+    is_old = found is not None and found.version == "7"
+    return replace(found, status="INACTIVE", status_reason="loses rows") if found and is_old else found
 
 
 def test_a_flow_is_launched(aws: ScriptedAws, launched: Launched) -> None:
@@ -63,6 +79,48 @@ def test_the_container_gets_the_version_that_latest_means_now(aws: ScriptedAws, 
     assert (spec.flow_name, spec.flow_version, spec.artifact_uri) == ("etl", "7", "s3://artifacts/etl.zip")
     assert spec.result_uri == "s3://artifacts/results/acme/run/1/report.json"
     assert spec.traces_uri == "s3://traces/exceptions/acme/run/traceback.txt"
+
+
+def test_a_later_attempt_runs_the_version_of_the_first_whatever_was_pushed_or_deprecated_since(
+    services: Services, aws: ScriptedAws, connection: RedisConnection
+) -> None:
+    knows_definition(aws)
+    accepts(aws)
+    accepts(aws)
+    launcher = launcher_of(services)
+    launcher.launch(granted_run(connection, "run", FLOW))
+    services.runs.complete(AttemptId("run", 1), FAILED)
+    services.runs.retry(AttemptId("run", 1), 0)
+    launcher._planner._flows = FlowResolver(10, pushed_since)
+    launcher.launch(*services.admission.lease(1, 60).grants)
+    assert [spec.flow_version for spec in specs(aws)] == ["7", "7"]
+    assert [spec.attempt for spec in specs(aws)] == [1, 2]
+    entry = services.runs.get("run")
+    assert (entry.flow_version, entry.artifact_sha256) == ("7", "0" * 64)
+
+
+def test_a_dispatcher_that_reads_another_latest_launches_what_the_run_began_with(
+    services: Services, aws: ScriptedAws, connection: RedisConnection
+) -> None:
+    knows_definition(aws)
+    accepts(aws)
+    grant = granted_run(connection, "run", FLOW)
+    services.admission.pin("run", "7")  # another dispatcher, which died before it called RunTask
+    launcher = launcher_of(services)
+    launcher._planner._flows = FlowResolver(10, pushed_since)
+    launcher.launch(grant)
+    assert [spec.flow_version for spec in specs(aws)] == ["7"]
+
+
+def test_a_deprecated_version_ends_the_run_with_what_to_do(
+    services: Services, aws: ScriptedAws, connection: RedisConnection
+) -> None:
+    launcher = launcher_of(services)
+    launcher._planner._flows = FlowResolver(10, pushed_since)
+    launcher.launch(granted_run(connection, "run", FLOW | {"flow_version": "7"}))
+    found = outcome(services.runs.get("run"))
+    assert (found.kind, aws.run_task_calls) == (Kind.START_FAILED, [])
+    assert "'etl' version '7' of org 'acme' is deprecated (loses rows)" in found.summary
 
 
 def test_a_container_is_launched_from_its_own_image(aws: ScriptedAws, launched: Launched) -> None:
@@ -158,7 +216,7 @@ def test_a_failure_that_is_not_about_room_ends_the_run(aws: ScriptedAws, launche
 
 
 def test_a_flow_that_nobody_registered_ends_the_run(aws: ScriptedAws, launched: Launched) -> None:
-    entry = launched(FLOW | {"flow_name": "unknown"})
+    entry = launched(FLOW | {"flow_name": "unknown"}, definition=False)
     assert outcome(entry).kind is Kind.START_FAILED
     assert "unknown" in outcome(entry).summary
 
@@ -236,6 +294,20 @@ def test_a_run_that_aws_refuses_for_too_long_fails(
     assert outcome(services.runs.get("run")).kind is Kind.CAPACITY
 
 
+@pytest.mark.parametrize("code", ["ExpiredTokenException", "UnrecognizedClientException"])
+def test_a_dispatcher_whose_credentials_aws_does_not_take_fails_no_run(
+    services: Services, aws: ScriptedAws, connection: RedisConnection, code: str
+) -> None:
+    knows_definition(aws)
+    aws.ecs_stub.add_client_error("run_task", code, "The security token included in the request is expired")
+    launcher = launcher_of(services)
+    launcher.launch(granted_run(connection, "run", FLOW))
+    assert services.runs.get("run").phase is Phase.HELD
+    accepts(aws)
+    launcher.launch(granted_again(services, connection))
+    assert services.runs.get("run").phase is Phase.SUBMITTED
+
+
 def with_most_attempts(services: Services, most: int) -> Services:
     config = services.settings
     dispatch = config.dispatch.model_copy(update={"max_run_task_attempts": most})
@@ -296,7 +368,7 @@ def test_a_launch_that_redis_does_not_hear_of_comes_again(
     accepts(aws)
     nowhere = RedisConnection(RedisSettings(url="redis://127.0.0.1:1/0"))
     launcher = launcher_of(replace(services, admission=AdmissionLedger(nowhere)))
-    launcher.launch(granted_run(connection, "run", FLOW))
+    launcher.launch(granted_run(connection, "run", FLOW | {"flow_version": "1"}))
     assert services.runs.get("run").phase is Phase.SUBMITTING
 
 

@@ -9,6 +9,7 @@ import pytest
 from dagy_queue.dispatch.services import Services
 from dagy_queue.ledger import Phase, RedisConnection
 from dagy_queue.ledger.admission import Unwanted
+from dagy_queue.ledger.sweeps import SweepLedger
 from dagy_queue.outcomes import Kind
 from tests.unit.dispatch.conftest import ScriptedAws
 from tests.unit.dispatch.launcher_kit import FLOW, accepts, knows_definition, launcher_of, outcome
@@ -40,6 +41,19 @@ def test_a_run_that_was_cancelled_while_it_was_launched_has_its_task_stopped_by_
     assert services.admission.lease(1, 60).unwanted == (Unwanted(TASK_ARN, "not wanted"),)
 
 
+def test_a_task_that_no_run_owns_is_asked_again_by_the_next_who_finds_it_if_ecs_did_not_hear(
+    services: Services, aws: ScriptedAws, connection: RedisConnection, stopped: list[dict[str, Any]]
+) -> None:
+    sweeps, launcher = SweepLedger(connection), launcher_of(services)
+    aws.ecs_stub.add_client_error("stop_task", "ThrottlingException")
+    aws.ecs_stub.add_response("stop_task", {})
+    for _ in range(3):
+        sweeps.unwanted([TASK_ARN])
+        for task in services.admission.lease(1, 60).unwanted:
+            launcher.stop_unwanted(task.task_arn, task.reason)
+    assert [call["task"] for call in stopped] == [TASK_ARN] * 2
+
+
 def test_a_task_whose_run_is_over_is_stopped_at_once(
     services: Services, aws: ScriptedAws, connection: RedisConnection, stopped: list[dict[str, Any]]
 ) -> None:
@@ -67,8 +81,10 @@ def test_stopping_a_task_whose_run_is_over_is_tried_again(
     for _ in range(2):
         aws.ecs_stub.add_client_error("stop_task", "ThrottlingException", "Rate exceeded")
     aws.ecs_stub.add_response("stop_task", {})
-    launcher_of(services).launch(grant)
+    launcher = launcher_of(services)
+    launcher.launch(grant)
     assert len(stopped) == 3
+    assert launcher._metrics.registry.get_sample_value("dagy_stops_total") == 3
 
 
 def test_a_run_that_was_cancelled_and_refused_ends_as_cancelled(

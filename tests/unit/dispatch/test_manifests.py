@@ -288,7 +288,7 @@ def test_memory_does_not_grow_with_the_length_of_a_manifest(
     monkeypatch.setattr(expansion, "mark_all_parked", lambda *_: None)
     monkeypatch.setattr(expansion, "shard_id", lambda _, index: str(index))
     _peak_of_expanding(services, 2_000)  # what is made once
-    short, long = (_peak_of_expanding(services, count) for count in (20_000, 200_000))
+    short, long = (_peak_of_expanding(services, count) for count in (8_000, 80_000))
     assert long < 1.2 * short
 
 

@@ -13,11 +13,11 @@ from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import RedisUnavailable
 from dagy_queue.ids import AttemptId
 from dagy_queue.ledger import Grant, Granted, Phase, RedisConnection
-from dagy_queue.settings.sections import LimitSettings
+from dagy_queue.settings.services import LimitSettings
 from tests.unit.kit import TASK_ARN
 from tests.unit.ledger.kit import launched_run, parked_run
 
-PATIENCE = 10
+PATIENCE = 30
 THREADS = 3
 
 

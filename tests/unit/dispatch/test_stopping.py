@@ -45,7 +45,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_what_hangs_is_handed_back_when_the_time_is_over(number: signal.Signals) -> None:
-    process = start("0.5")
+    process = start("2")
     os.kill(process.pid, number)
     said, _ = process.communicate(timeout=10)
     assert said.splitlines() == ["told", "handed back"]
@@ -53,7 +53,7 @@ def test_what_hangs_is_handed_back_when_the_time_is_over(number: signal.Signals)
 
 
 def test_an_end_without_a_signal_has_an_end_too() -> None:
-    process = start("0.5", "begin")
+    process = start("2", "begin")
     said, _ = process.communicate(timeout=10)
     assert "handed back" in said
     assert process.returncode == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import types
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -19,8 +20,9 @@ from dagy_queue.launching.deployments import DeploymentResolver
 from dagy_queue.launching.flows import FlowResolver
 from dagy_queue.launching.planner import Plan, Planner
 from dagy_queue.launching.task_definitions import definition_hash
-from dagy_queue.records.deployments import Deployment, DepPackage
+from dagy_queue.records.deployments import Deployment
 from dagy_queue.records.flows import RegisteredFlow
+from dagy_queue.records.packages import DepPackage
 from dagy_queue.requests import ContainerRequest, LaunchRequest
 from dagy_queue.settings import Settings, load_settings
 from tests.unit.kit import REGION, client
@@ -159,14 +161,19 @@ def find_flow(org_id: str, name: str, version: str) -> RegisteredFlow | None:
     )
 
 
-def deployments(defaults: Mapping[str, Any] | None = None, slugs: tuple[str, ...] = ()) -> DeploymentResolver:
+def deployments(
+    defaults: Mapping[str, Any] | None = None,
+    slugs: tuple[str, ...] = (),
+    sha256s: Mapping[str, str] = types.MappingProxyType({}),
+) -> DeploymentResolver:
     """A registry whose deployments all have these defaults and packages."""
 
     def find(org_id: str, name: str, environment: str) -> Deployment:
         return Deployment(name=name, environment=environment, package_slugs=slugs, defaults=defaults or {})
 
     def packages(org_id: str, asked: tuple[str, ...]) -> list[DepPackage]:
-        return [DepPackage(slug=s, version="1", uri=f"s3://packages/{org_id}/{s}.zip", sha256="") for s in asked]
+        uri = f"s3://packages/{org_id}/{{}}.zip"
+        return [DepPackage(slug=s, version="1", uri=uri.format(s), sha256=sha256s.get(s, "")) for s in asked]
 
     return DeploymentResolver(10, find, packages)
 

@@ -9,7 +9,8 @@ from dagy_queue.errors import AwsUnavailable, DeploymentNotFound, PackageNotFoun
 from dagy_queue.launching import remembered
 from dagy_queue.launching.deployments import DeploymentResolver
 from dagy_queue.launching.refusals import Refusal, refusal_of
-from dagy_queue.records.deployments import Deployment, DepPackage
+from dagy_queue.records.deployments import Deployment
+from dagy_queue.records.packages import DepPackage
 
 PATIENCE = 10
 

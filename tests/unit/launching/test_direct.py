@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,7 +26,17 @@ from dagy_queue.launching import direct
 from dagy_queue.launching.direct import DirectLauncher
 from dagy_queue.launching.flows import FlowResolver
 from dagy_queue.records.runs import RunRecord
-from tests.unit.launching.kit import FLOW, JOB, MemoryAws, deployments, find_flow, refusal, settings
+from tests.unit.launching.kit import (
+    FLOW,
+    JOB,
+    MemoryAws,
+    container,
+    deployments,
+    find_flow,
+    refusal,
+    settings,
+    variables,
+)
 
 THROTTLE = refusal("ThrottlingException", "Rate exceeded")
 STOPPED_AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -45,6 +56,11 @@ class Records:
         self.writes += 1
         self.kept[record.run_id] = record
 
+    def replace(self, known: RunRecord, record: RunRecord) -> bool:
+        if self.kept[record.run_id] == known:
+            self.put(record)
+        return self.kept[record.run_id] == record
+
     def find(self, run_id: str) -> RunRecord | None:
         return self.kept.get(run_id)
 
@@ -52,8 +68,10 @@ class Records:
 @pytest.fixture
 def records(monkeypatch: pytest.MonkeyPatch) -> Records:
     table = Records()
-    monkeypatch.setattr(direct, "put_run", table.put)
+    monkeypatch.setattr(direct, "replace_run", table.replace)
+    monkeypatch.setattr(direct, "add_run", table.put)
     monkeypatch.setattr(direct, "find_run", table.find)
+    monkeypatch.setattr(direct, "find_run_of_any_org", table.find)
     return table
 
 
@@ -236,6 +254,7 @@ def task(arn: str, status: str, **fields: Any) -> dict[str, Any]:
 def test_a_run_is_brought_up_to_date_from_ecs(ending: Ending, records: Records) -> None:
     ending.tasks = [task(ending.arn, "RUNNING", startedAt=STOPPED_AT)]
     assert ending.find().status == "RUNNING"
+    ending.report = RunReport(run_id="run", attempt=1, status=ReportStatus.SUCCEEDED).to_json()
     ending.tasks = [task(ending.arn, "STOPPED", stoppedAt=STOPPED_AT)]
     assert (ending.find().status, ending.find().completed_at) == ("SUCCEEDED", STOPPED_AT)
     assert records.kept["run"].status == "SUCCEEDED"
@@ -247,6 +266,28 @@ def test_a_run_that_goes_on_is_written_only_when_something_changed(ending: Endin
     for _ in range(3):
         assert ending.find().status == "QUEUED"
     assert records.writes == 1
+
+
+def test_what_the_worker_writes_meanwhile_is_looked_at_anew(
+    ending: Ending, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ending.tasks = [task(ending.arn, "STOPPED", stoppedAt=STOPPED_AT, containers=[{"name": "worker", "exitCode": 1}])]
+    writes = iter([{"started_at": STOPPED_AT}, {"status": "FAILED", "completed_at": STOPPED_AT}])
+
+    def replace_after_the_worker(known: RunRecord, record: RunRecord) -> bool:
+        records.kept["run"] = replace(records.kept["run"], **next(writes, {}))
+        return records.replace(known, record)
+
+    monkeypatch.setattr(direct, "replace_run", replace_after_the_worker)
+    assert ending.find().outcome is not None
+    assert records.kept["run"] == ending.find()
+
+
+@pytest.mark.usefixtures("records")
+def test_a_worker_that_writes_all_the_time_keeps_nobody(ending: Ending, monkeypatch: pytest.MonkeyPatch) -> None:
+    ending.tasks = [task(ending.arn, "RUNNING", startedAt=STOPPED_AT)]
+    monkeypatch.setattr(direct, "replace_run", lambda *_: False)
+    assert ending.find().status == "RUNNING"
 
 
 def test_a_run_that_ecs_forgot_is_known_by_its_report(ending: Ending, records: Records) -> None:
@@ -264,11 +305,57 @@ def test_a_run_that_ecs_forgot_without_a_report_is_as_the_record_has_it(ending: 
 
 def test_what_is_found_is_told_though_it_cannot_be_written(ending: Ending, records: Records) -> None:
     records.error = AwsUnavailable("DynamoDB is away")
+    ending.report = RunReport(run_id="run", attempt=1, status=ReportStatus.SUCCEEDED).to_json()
     ending.tasks = [task(ending.arn, "STOPPED")]
     assert ending.find().status == "SUCCEEDED"
 
 
-@pytest.mark.parametrize("fields", [{"completed_at": STOPPED_AT, "status": "FAILED"}, {"task_arn": ""}])
+def test_a_flow_that_exits_with_0_without_a_report_has_not_succeeded(ending: Ending, records: Records) -> None:
+    ending.tasks = [task(ending.arn, "STOPPED", stoppedAt=STOPPED_AT)]
+    found = ending.find()
+    assert (found.status, found.phase, found.completed_at) == ("FAILED", "FAILED", STOPPED_AT)
+    assert found.error_message == "the container exited with 0 without writing its report"
+    assert found.outcome is not None
+    assert found.outcome["kind"] == "failed"
+
+
+@pytest.mark.parametrize("foreign", [{"flow_version": ""}])
+def test_other_containers_owe_no_report(ending: Ending, records: Records, foreign: dict[str, Any]) -> None:
+    records.kept["run"] = replace(records.kept["run"], **foreign)
+    ending.tasks = [task(ending.arn, "STOPPED")]
+    assert ending.find().status == "SUCCEEDED"
+
+
+def test_a_run_whose_end_its_worker_wrote_gets_its_outcome_from_ecs(ending: Ending, records: Records) -> None:
+    written = replace(records.kept["run"], status="SUCCEEDED", phase="SUCCEEDED", completed_at=STOPPED_AT)
+    records.kept["run"] = written
+    ending.tasks = [task(ending.arn, "DEPROVISIONING", startedAt=STOPPED_AT)]
+    assert ending.find() == written
+    ending.tasks = [task(ending.arn, "STOPPED", stoppedAt=STOPPED_AT)]
+    assert (ending.find().status, ending.find().outcome) == ("SUCCEEDED", records.kept["run"].outcome)
+    assert records.kept["run"].outcome is not None
+    assert len(ending.described) == 2
+
+
+def test_a_direct_run_is_recorded_with_the_version_that_latest_meant(make: Make, records: Records) -> None:
+    launcher = make()
+    launcher.launch("run", FLOW)
+    record = records.kept["run"]
+    assert (FLOW.flow_version, record.flow_version, record.artifact_sha256) == ("latest", "7", "0" * 64)
+
+
+def test_a_direct_run_that_finds_no_room_stays_on_its_version(make: Make, aws: MemoryAws, records: Records) -> None:
+    pushed = iter(["7", "8", "9"])
+    launcher = make()
+    launcher._planner._flows = FlowResolver(0, lambda org, name, _: find_flow(org, name, next(pushed)))
+    aws.ecs_of().failures = ["RESOURCE:MEMORY", "RESOURCE:MEMORY"]
+    launcher.launch("run", FLOW)
+    assert (records.kept["run"].attempt, records.kept["run"].flow_version) == (3, "7")
+    specs = [json.loads(variables(container(asked))["DAGY_RUN_SPEC"]) for asked in aws.ecs_of().asked("RunTask")]
+    assert [spec["flow_version"] for spec in specs] == ["7", "7", "7"]
+
+
+@pytest.mark.parametrize("fields", [{"outcome": {"kind": "failed"}, "status": "FAILED"}, {"task_arn": ""}])
 def test_of_a_run_that_is_over_or_has_no_task_the_record_alone_tells(
     ending: Ending, records: Records, fields: dict[str, Any]
 ) -> None:

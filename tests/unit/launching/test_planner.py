@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,10 +10,24 @@ import pytest
 from dagy.contract import Env, RunSpec
 from dagy_queue.errors import AwsRefused, FlowNotFound, RequestInvalid
 from dagy_queue.ids import AttemptId
+from dagy_queue.launching.deployments import DeploymentResolver
+from dagy_queue.launching.flows import FlowResolver
 from dagy_queue.launching.refusals import Refusal, refusal_of
 from dagy_queue.launching.run_task import MAX_OVERRIDES
+from dagy_queue.records.deployments import Deployment
+from dagy_queue.records.flows import RegisteredFlow
 from dagy_queue.requests import ContainerRequest, LaunchRequest
-from tests.unit.launching.kit import FIRST, FLOW, JOB, TEMPLATE, Plans, container, variables
+from tests.unit.launching.kit import (
+    FIRST,
+    FLOW,
+    JOB,
+    TEMPLATE,
+    Plans,
+    container,
+    deployments,
+    find_flow,
+    variables,
+)
 from tests.unit.launching.planner_kit import flow, job, spec_of
 
 LARGE = {"rows": ["x" * 100] * 100}
@@ -23,6 +38,23 @@ def test_a_flow_s_spec_has_what_latest_means_now() -> None:
     assert (spec.flow_name, spec.flow_version, spec.artifact_uri) == ("etl", "7", "s3://artifacts/etl.zip")
     assert (spec.environment, spec.parameters, spec.batch_id, spec.shard) == ("staging", {"a": 1}, "batch", 2)
     assert spec.result_uri == "s3://artifacts/results/acme/run/1/report.json"
+
+
+def test_a_deployment_s_packages_are_checked_by_the_hashes_that_are_registered() -> None:
+    plans = Plans()
+    plans.planner._deployments = deployments(slugs=("a", "b"), sha256s={"b": "ab" * 32})
+    spec = spec_of(plans.plan(flow(deployment_name="production")))
+    assert spec.dep_package_uris == ["s3://packages/acme/a.zip", "s3://packages/acme/b.zip"]
+    assert spec.dep_package_sha256s == ["", "ab" * 32]
+    plans.planner._deployments = deployments(slugs=("a",))
+    assert spec_of(plans.plan(flow(deployment_name="production"))).dep_package_sha256s == []
+
+
+def test_only_direct_launches_tell_the_worker_that_its_word_is_final() -> None:
+    assert not spec_of(Plans().plan(FLOW)).is_direct
+    plans = Plans()
+    plans.planner._is_direct = True
+    assert spec_of(plans.plan(FLOW)).is_direct
 
 
 def test_a_flow_that_nobody_registered_is_not_found() -> None:
@@ -99,3 +131,44 @@ def test_a_request_s_size_counts_and_not_the_larger_definition_s() -> None:
 def test_the_same_attempt_is_planned_the_same_again() -> None:
     plans = Plans()
     assert plans.plan(JOB).parameters == plans.plan(JOB).parameters
+
+
+def test_a_container_is_told_where_to_write_its_heartbeats_and_tasks() -> None:
+    records = {"runs_table": "R", "task_runs_table": "T", "heartbeat_seconds": 5}
+    spec = spec_of(Plans(records=records).plan(flow()))
+    assert (spec.runs_table, spec.task_runs_table, spec.heartbeat_seconds) == ("R", "T", 5.0)
+
+
+@pytest.mark.parametrize("off", ["enabled", "worker_updates"])
+def test_a_container_writes_no_record_where_that_is_switched_off(off: str) -> None:
+    spec = spec_of(Plans(records={off: False}).plan(flow()))
+    assert (spec.runs_table, spec.task_runs_table) == ("", "")
+
+
+def test_the_task_is_tagged_with_the_version_that_latest_means() -> None:
+    assert "etl@7" in [tag["value"] for tag in Plans().plan(flow()).parameters["tags"]]
+
+
+def test_a_flow_at_home_in_a_deployment_brings_it_along_unless_the_run_names_another() -> None:
+    plans, asked = Plans(), []
+
+    def registered(org_id: str, name: str, version: str) -> RegisteredFlow | None:
+        found = find_flow(org_id, name, version)
+        return found and replace(found, deployment_name="of-flow")
+
+    def find(org_id: str, name: str, environment: str) -> Deployment:
+        asked.append(name)
+        return Deployment(name=name, environment=environment, package_slugs=(), defaults={})
+
+    plans.planner._flows = FlowResolver(10, registered)
+    plans.planner._deployments = DeploymentResolver(0, find, lambda *_: [])
+    plans.plan(flow())
+    plans.plan(flow(deployment_name="of-run"))
+    plans.plan(job(image="job:1"))
+    assert asked == ["of-flow", "of-run"]
+
+
+def test_a_run_that_has_begun_is_planned_with_its_version() -> None:
+    plans = Plans()
+    begun = plans.planner.flow_of(flow(), begun_with="3")
+    assert spec_of(plans.plan(flow(), flow=begun)).flow_version == "3"

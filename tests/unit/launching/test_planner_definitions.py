@@ -27,7 +27,7 @@ from tests.unit.launching.kit import (
     refusal,
     variables,
 )
-from tests.unit.launching.planner_kit import flow, job
+from tests.unit.launching.planner_kit import flow, job, spec_of
 
 
 @pytest.fixture
@@ -159,10 +159,23 @@ def test_secrets_of_an_existing_definition_give_one_derived_revision(existing: P
     }
 
 
-def test_only_arns_of_secrets_are_told_to_ecs_and_nothing_of_them_to_run_task(existing: Plans) -> None:
+def test_only_arns_of_secrets_are_told_to_ecs_and_only_their_names_to_the_worker(existing: Plans) -> None:
     plan = existing.plan(flow(secrets_env={"TOKEN": SECRET}, extra_env_vars={"A": "1"}))
     assert container(existing.registered()[-1])["secrets"] == [{"name": "TOKEN", "valueFrom": SECRET}]
-    assert "TOKEN" not in json.dumps(plan.parameters)
+    assert SECRET not in json.dumps(plan.parameters)
+    assert spec_of(plan).secret_names == ["TOKEN"]
+    assert "TOKEN" not in variables(container(plan.parameters))
+
+
+def test_the_worker_is_told_of_its_container_s_secrets_and_time_to_stop() -> None:
+    sidecar, worker = TEMPLATE["containerDefinitions"]
+    theirs = sidecar | {"secrets": [{"name": "THEIRS", "valueFrom": SECRET}], "stopTimeout": 5}
+    own = worker | {"secrets": [{"name": "OWN", "valueFrom": SECRET}], "stopTimeout": 110}
+    template = TEMPLATE | {"containerDefinitions": [theirs, own], "executionRoleArn": ROLE.format("x")}
+    spec = spec_of(Plans().plan(flow(task_definition_template=template, secrets_env={"TOKEN": SECRET})))
+    assert (spec.secret_names, spec.stop_timeout) == (["OWN", "TOKEN"], 110.0)
+    plain = spec_of(Plans().plan(FLOW))
+    assert (plain.secret_names, plain.stop_timeout) == ([], 30.0)
 
 
 def test_a_definition_that_was_forgotten_is_made_again(existing: Plans) -> None:

@@ -77,6 +77,12 @@ def test_a_deployment_that_cannot_work_is_refused_with_its_problem() -> None:
         with_deployment({"cpu": 7, "memory": 1024}).plan(flow(deployment_name="prod"))
 
 
+def test_a_retry_policy_that_contradicts_the_request_is_refused_before_anything_runs() -> None:
+    plans = with_deployment({"retry_on_exit_codes": [75]})
+    with pytest.raises(RequestInvalid, match="skip_on_exit_code"):
+        plans.plan(flow(deployment_name="prod", skip_on_exit_code=75))
+
+
 def test_templates_of_levels_that_join_late_are_filled_in_and_data_of_the_request_is_not() -> None:
     defaults = {"parameters": {"out": "s3://b/{{ run.org_id }}/{{ run.id }}/{{ run.shard }}", "data": "d"}}
     usual = [{"name": "worker", "environment": {"WHO": "{{ run.flow_name }} {{ run.batch_id }}"}}]

@@ -1,4 +1,7 @@
-"""The level that wins in a plan: the settings below the request, run_task_kwargs above both."""
+"""The level that wins in a plan: the settings below the request, run_task_kwargs above both.
+
+On what a task runs, and in which network, is said in ``test_placement.py``; a plan takes it from there.
+"""
 
 from __future__ import annotations
 
@@ -25,22 +28,6 @@ LEVELS = [
         id="cluster",
     ),
     pytest.param(
-        {"launch_type": "EC2"},
-        {"launch_type": "FARGATE"},
-        {"launchType": "EXTERNAL"},
-        lambda plan: plan.parameters["launchType"],
-        ("EC2", "FARGATE", "EXTERNAL"),
-        id="launch type",
-    ),
-    pytest.param(
-        {"capacity_provider_strategy": SPOT},
-        {"capacity_provider_strategy": GPUS},
-        {"capacityProviderStrategy": SPOT},
-        lambda plan: plan.parameters["capacityProviderStrategy"],
-        (SPOT, GPUS, SPOT),
-        id="strategy",
-    ),
-    pytest.param(
         {"capacity_provider_strategy": SPOT},
         {"launch_type": "FARGATE"},
         {"capacityProviderStrategy": GPUS},
@@ -63,22 +50,6 @@ LEVELS = [
         lambda plan: awsvpc(plan)["subnets"],
         (["subnet-s"], ["subnet-r"], ["subnet-k"]),
         id="subnets",
-    ),
-    pytest.param(
-        {"security_groups": ("sg-s",)},
-        {"security_groups": ("sg-r",)},
-        {"networkConfiguration": {"awsvpcConfiguration": {"subnets": ["subnet-1"], "securityGroups": ["sg-k"]}}},
-        lambda plan: awsvpc(plan)["securityGroups"],
-        (["sg-s"], ["sg-r"], ["sg-k"]),
-        id="security groups",
-    ),
-    pytest.param(
-        {"assign_public_ip": True},
-        {"assign_public_ip": False},
-        {"networkConfiguration": {"awsvpcConfiguration": {"subnets": ["subnet-1"], "assignPublicIp": "ENABLED"}}},
-        lambda plan: awsvpc(plan)["assignPublicIp"],
-        ("ENABLED", "DISABLED", "ENABLED"),
-        id="public address",
     ),
     pytest.param(
         {"execution_role_arn": ROLE.format("s")},

@@ -14,6 +14,7 @@ from dagy_queue.errors import AwsRefused, AwsThrottled, AwsUnavailable
 from dagy_queue.ids import AttemptId
 from dagy_queue.launching.storage import ObjectStore, report_uri, spec_uri, traces_uri
 from dagy_queue.settings import StorageSettings
+from dagy_worker.storage import split_uri
 from tests.unit.kit import stubbed
 from tests.unit.strategies import attempt_ids, names, unhurried
 
@@ -38,6 +39,20 @@ def holds(stub: Stubber, content: bytes, uri: str = URI) -> None:
 def test_objects_of_an_attempt_are_under_its_org_run_and_number() -> None:
     assert report_uri(STORAGE, "acme", ATTEMPT) == URI
     assert spec_uri(STORAGE, "acme", ATTEMPT) == "s3://artifacts/results/acme/run/2/spec.json"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "key"), [("", ""), ("/", ""), ("a/b/", "a/b/"), ("/a", "a/"), ("what?", "what?/"), ("a#1", "a#1/")]
+)
+def test_the_worker_finds_an_object_where_it_is_looked_for_whatever_the_prefix(
+    prefix: str, key: str, s3: tuple[Any, Stubber]
+) -> None:
+    uri = report_uri(STORAGE.model_copy(update={"results_prefix": prefix}), "acme", ATTEMPT)
+    bucket, its_key = split_uri(uri)
+    assert (bucket, its_key) == ("artifacts", f"{key}acme/run/2/report.json")
+    client, stub = s3
+    stub.add_client_error("get_object", "NoSuchKey", expected_params={"Bucket": bucket, "Key": its_key})
+    assert ObjectStore(client).report(uri) is None
 
 
 def test_a_traceback_is_under_its_org_and_run() -> None:

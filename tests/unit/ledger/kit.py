@@ -19,8 +19,6 @@ def parked_run(
     connection: RedisConnection,
     run_id: str,
     request: Mapping[str, Any] | None = None,
-    *,
-    expires_in: float | None = None,
 ) -> AttemptId:
     """Park a run."""
     message = {"headers": {"id": run_id, "dagy_attempt": "@dagy:attempt@", "retries": "@dagy:retries@"}}
@@ -29,7 +27,7 @@ def parked_run(
         request=request or {"kind": "flow", "org_id": "acme", "flow_name": "etl", "correlation_id": run_id},
         continuation=Continuation(RESUMED, json.dumps(message)),
         place=Place(pool="dagy|FARGATE", org="acme"),
-        expires_in=expires_in,
+        expires=None,
         about={"org": "acme", "flow": "etl", "correlation": run_id},
     )
     return AttemptId(run_id, 1)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import threading
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from celery import Celery
+from celery import Celery, _state, chain, chord, group
 from celery.canvas import Signature
 from celery.signals import before_task_publish
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kombu.exceptions import EncodeError
+from kombu.utils.json import dumps, loads
 
 from dagy_queue.ledger import AdmissionLedger, Continuation, RedisConnection, RunLedger
 from dagy_queue.ledger.runs import Place
@@ -32,6 +35,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "priority": {"priority": 3},
     "highest step": {"priority": 9},
     "between steps": {"priority": 5},
+    "no priority that there is": {"priority": 99},
+    "negative priority": {"priority": -1},
+    "priority as text": {"priority": "6"},
+    "junk as priority": {"priority": "high"},
+    "list as priority": {"priority": [9]},
     "eta": {"eta": TIME},
     "expires": {"expires": TIME},
     "headers": {"headers": {"trace": "t-1"}},
@@ -136,6 +144,66 @@ def test_rendering_sends_nothing(app: Celery, connection: RedisConnection) -> No
     assert list(connection.client.scan_iter("*")) == []
 
 
+def canvas() -> Signature:
+    """Return a canvas read from JSON, as a batch keeps its callback: its members know no app."""
+    header = [
+        app_sig("a"),
+        chain(app_sig("b"), app_sig("c")),
+        group([app_sig("d"), chord([app_sig("e")], app_sig("f"))]),
+    ]
+    return Signature.from_dict(loads(dumps(chord(header, chain(app_sig("g"), app_sig("h"))))))
+
+
+def app_sig(name: str) -> Signature:
+    return Signature(f"app.{name}", options={"queue": "app"})
+
+
+def test_a_canvas_is_rendered_as_celery_sends_it(
+    app: Celery, connection: RedisConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"task_id": "last", "parent_id": "batch", "root_id": "root"}
+    rendered = Renderer(app).messages(canvas(), (["a result"],), **options)
+    assert not connection.client.exists("app")
+    monkeypatch.setattr(_state._tls, "current_app", app, raising=False)
+    Signature.from_dict(canvas(), app=app).apply_async((["a result"],), **options)
+    theirs = [json.loads(text) for text in reversed(connection.client.lrange("app", 0, -1))]
+    assert [without_ids(json.loads(each.message)) for each in rendered] == [without_ids(each) for each in theirs]
+    assert {each.list_key for each in rendered} == {"app"}
+
+
+def without_ids(message: dict[str, Any]) -> str:
+    """Return a message as text, without what is made up anew each time."""
+    kept = without_tag(message)
+    text = json.dumps({**kept, "body": base64.b64decode(kept["body"]).decode()})
+    return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", text)
+
+
+def test_rendering_a_canvas_leaves_only_what_its_chords_are_counted_by(
+    app: Celery, connection: RedisConnection
+) -> None:
+    Renderer(app).messages(canvas())
+    keys = list(connection.client.scan_iter("*"))
+    assert keys
+    assert all(key.startswith("celery-taskset-meta-") and connection.client.ttl(key) > 0 for key in keys)
+
+
+def test_rendering_a_canvas_is_no_child_of_the_task_that_does_it(app: Celery) -> None:
+    before = _state._tls.current_app
+
+    @app.task(bind=True)
+    def ends_a_batch(self: Any) -> None:
+        Renderer(app).messages(canvas())
+        assert _state._tls.current_app is before
+        assert self.request.children == []
+
+    ends_a_batch.push_request(id="t", children=[], called_directly=False)
+    _state._task_stack.push(ends_a_batch)
+    try:
+        ends_a_batch.run()
+    finally:
+        _state._task_stack.pop()
+
+
 def test_a_renderer_keeps_nothing_of_what_it_rendered(app: Celery) -> None:
     renderer = Renderer(app)
     first, second = (renderer.signature(launch_sig(app, n=n), task_id=f"run-{n}") for n in (1, 2))
@@ -185,7 +253,7 @@ PLACE = Place(pool="dagy|FARGATE", org="acme")
 
 def parked(connection: RedisConnection, continuation: Continuation) -> None:
     RunLedger(connection).park(
-        "run", request={}, continuation=continuation, place=PLACE, expires_in=None, about={"org": "acme"}
+        "run", request={}, continuation=continuation, place=PLACE, expires=None, about={"org": "acme"}
     )
 
 

@@ -1,23 +1,22 @@
+"""The command line as a whole; each command has a file of its own."""
+
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+import typer
 
 from dagy_queue.bridge import service
-from dagy_queue.dispatch import worker
-from dagy_queue.errors import SettingsInvalid
-from dagy_queue.local import up
-from dagy_queue.operate import cli, explain, flows, log_setup
-from dagy_queue.records.flows import RegisteredFlow
-from dagy_queue.settings import settings
+from dagy_queue.errors import AwsUnavailable, RequestInvalid, SettingsInvalid
+from dagy_queue.operate import cli, log_setup
+from tests.unit.operate.kit import dagy_queue
 
-DLQ = [["dlq"], *(["dlq", name] for name in ("list", "show", "redrive", "purge"))]
-COMMANDS = [[], ["up"], ["dispatcher"], ["bridge"], ["config"], ["explain"], ["flow"], ["flow", "push"], *DLQ]
+HEAVY = {"boto3", "celery", "moto", "pydantic", "redis", "rich.console", "rich.markdown", "structlog"}
 
 
 @pytest.fixture(autouse=True)
@@ -25,107 +24,116 @@ def _logging_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_setup, "configure_logging", lambda _level: None)
 
 
-def run(*arguments: str) -> Any:
-    return CliRunner().invoke(cli.app, list(arguments), catch_exceptions=False)
+def paths(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Return all commands below one, and itself."""
+    below = getattr(command, "commands", {})
+    return [path, *(found for name, each in below.items() for found in paths(each, (*path, name)))]
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_has_help(command: list[str]) -> None:
-    answer = run(*command, "--help")
-    assert answer.exit_code == 0
-    assert "--help" in answer.output
+@pytest.mark.parametrize("path", paths(typer.main.get_command(cli.app)), ids=" ".join)
+def test_every_command_has_help_by_both_names(path: tuple[str, ...]) -> None:
+    answer = dagy_queue(*path, "--help")
+    assert (answer.code, answer.err) == (0, "")
+    assert "-h, --help" in answer.out
+    assert dagy_queue(*path, "-h") == answer
 
 
-def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
-    code = (
-        "import sys; from dagy_queue.operate import cli; import typer.testing; "
-        "typer.testing.CliRunner().invoke(cli.app, ['--help']); print('\\n'.join(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"celery", "boto3", "pydantic", "redis", "moto"} & set(done.stdout.split())
+@pytest.mark.parametrize("path", paths(typer.main.get_command(cli.app)), ids=" ".join)
+def test_the_help_names_arguments_as_the_reference_does(path: tuple[str, ...]) -> None:
+    command: Any = typer.main.get_command(cli.app)
+    for name in path:
+        command = command.commands[name]
+    names = [each.metavar or each.name for each in command.params if each.param_type_name == "argument"]
+    assert names == [name.upper().removesuffix("...") for name in names]
 
 
-def test_the_dispatcher_takes_its_settings_unless_it_is_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple[Any, dict[str, Any]]] = []
-    monkeypatch.setattr(worker, "run_dispatcher", lambda config, **options: calls.append((config, options)) or 0)
-    run("dispatcher")
-    run("dispatcher", "--concurrency", "4", "--name", "d1", "--log-level", "debug")
-    assert calls == [
-        (settings(), {"concurrency": None, "name": "", "loglevel": "info"}),
-        (settings(), {"concurrency": 4, "name": "d1", "loglevel": "debug"}),
-    ]
+def test_the_help_has_a_section_for_each_kind_of_command_and_every_command_in_one() -> None:
+    out = dagy_queue("--help").out
+    for command in cli.COMMANDS:
+        assert f"\n{command.section}:\n" in out
+        assert f"\n  {command.name} " in out
 
 
-def test_the_bridge_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[Any] = []
-    monkeypatch.setattr(service, "run_bridge", calls.append)
-    assert run("bridge").exit_code == 0
-    assert calls == [settings()]
+def test_every_command_says_what_it_does_in_one_short_sentence() -> None:
+    sections = dagy_queue("--help").out.partition("Launch:")[2]
+    lines = [line for line in sections.splitlines() if line.startswith("  ")]
+    assert len(lines) == len(cli.COMMANDS)
+    assert all(line.rstrip().endswith(".") and "..." not in line for line in lines)
 
 
-@pytest.mark.parametrize("status", [0, 3])
-def test_the_local_stack_is_run_and_its_exit_code_passed_on(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
-    calls: list[up.UpOptions] = []
-
-    def run_up(options: up.UpOptions) -> int:
-        calls.append(options)
-        return status
-
-    monkeypatch.setattr(up, "run_up", run_up)
-    answer = run("up", "--redis-port", "7000", "--dispatchers", "2", "--no-flower")
-    assert answer.exit_code == status
-    assert (calls[0].redis_port, calls[0].dispatchers, calls[0].no_flower, calls[0].redis_url) == (7000, 2, True, None)
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys; from dagy_queue.operate.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    show = "print('\\n'.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code + show], capture_output=True, text=True, check=True)
+    assert not HEAVY & set(done.stdout.split())
 
 
-def test_a_flow_is_pushed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    calls: list[dict[str, Any]] = []
+def cpu_seconds(*arguments: str) -> float:
+    """Return the CPU seconds of a program, the best of a few times."""
+    import resource
 
-    def push(config: Any, file: Path, **options: Any) -> RegisteredFlow:
-        calls.append({"file": file, **options})
-        return RegisteredFlow(
-            org_id="acme", name="etl", version="1", artifact_uri="s3://bucket/etl.zip", artifact_sha256="0"
-        )
+    best = float("inf")
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        best = min(best, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return best
 
-    monkeypatch.setattr(flows, "push_flow", push)
-    file = tmp_path / "etl.py"
-    file.touch()
-    answer = run("flow", "push", str(file), "--org", "acme", "--flow", "etl")
-    assert calls == [{"file": file, "org_id": "acme", "version": None, "flow": "etl"}]
-    assert "s3://bucket/etl.zip" in answer.output
+
+@pytest.mark.alone
+def test_people_do_not_wait_for_help_nor_for_the_import() -> None:
+    its_libraries = cpu_seconds("-c", "import typer, rich.console")
+    assert cpu_seconds("-m", "dagy_queue.operate.cli", "--help") < 2 * its_libraries
+    assert cpu_seconds("-c", "import dagy_queue") < its_libraries
+
+
+def test_the_version_is_shown() -> None:
+    assert dagy_queue("--version").out.startswith("dagy-queue 0.")
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["flow", "push", "/no/such/file.py", "--org", "acme"],
+        ["nonsense"],
         ["flow", "push"],
         ["up", "--dispatchers", "0"],
-        ["nonsense"],
+        ["list", "--nope"],
+        ["dispatcher", "--concurrency", "-1"],
     ],
 )
-def test_a_wrong_use_is_exit_code_2(arguments: list[str]) -> None:
-    assert run(*arguments).exit_code == 2
+def test_a_wrong_use_is_exit_code_2_and_on_stderr(arguments: list[str]) -> None:
+    answer = dagy_queue(*arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert "Usage: dagy-queue" in answer.err
 
 
-def test_an_unknown_log_level_is_exit_code_2_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    monkeypatch.setattr(service, "run_bridge", lambda _config: None)
-    answer = CliRunner().invoke(cli.app, ["bridge", "--log-level", "loud"])
-    assert answer.exit_code == 2
-
-
-def test_an_error_of_ours_is_one_message_and_exit_code_1(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SettingsInvalid("set DAGY_EVENT_QUEUE_URL"), 1),
+        (RequestInvalid("set DAGY_EVENT_QUEUE_URL"), 2),
+        (AwsUnavailable("set DAGY_EVENT_QUEUE_URL"), 4),
+    ],
+)
+def test_an_error_of_ours_is_one_message_and_an_exit_code_by_its_kind(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, code: int
 ) -> None:
-    def fail(config: Any) -> None:
-        raise SettingsInvalid("set DAGY_EVENT_QUEUE_URL")
+    def fail(_config: Any) -> None:
+        raise error
 
     monkeypatch.setattr(service, "run_bridge", fail)
-    monkeypatch.setattr(sys, "argv", ["dagy-queue", "bridge"])
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    said = capsys.readouterr()
-    assert (caught.value.code, said.out, said.err) == (1, "", "dagy-queue: set DAGY_EVENT_QUEUE_URL\n")
+    answer = dagy_queue("bridge")
+    assert (answer.code, answer.out, answer.err) == (code, "", "dagy-queue: set DAGY_EVENT_QUEUE_URL\n")
+
+
+def test_ctrl_c_is_exit_code_130_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_config: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(service, "run_bridge", interrupted)
+    answer = dagy_queue("bridge")
+    assert (answer.code, answer.out, answer.err) == (130, "", "")
 
 
 def test_the_installed_command_works() -> None:
@@ -134,19 +142,68 @@ def test_the_installed_command_works() -> None:
     assert "bridge" in done.stdout
 
 
-@pytest.mark.parametrize("options", [["--redis-port", "99999"], ["--aws-port", "0"], ["--redis-url", "nonsense"]])
-def test_up_refuses_what_cannot_be_a_port_or_url(options: list[str]) -> None:
-    assert CliRunner().invoke(cli.app, ["up", *options]).exit_code == 2
+def test_a_pipe_that_is_closed_ends_a_command_without_a_word() -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "dagy_queue.operate.cli", "config"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert child.stdout is not None
+    assert child.stderr is not None
+    child.stdout.close()
+    assert child.stderr.read() == b""
+    child.stderr.close()
+    child.wait()
 
 
-def test_an_empty_id_is_not_explained() -> None:
-    answer = run("explain", " ")
-    assert answer.exit_code == 2
-    assert "give the id of a run" in answer.output
+def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of the shell, in which ``$CLI`` is the command line."""
+    known = {**os.environ, "CLI": f"{sys.executable} -m dagy_queue.operate.cli", **environment}
+    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, env=known)
 
 
-def test_a_batch_is_told_from_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explain, "_is_batch", lambda run_id: run_id == "batch")
-    assert explain.not_found("batch", "").startswith("'batch' is a batch, not a run")
-    assert explain.not_found("other", "") == "there is no run 'other'"
-    assert explain.not_found("batch", "acme") == "there is no run 'batch' of org 'acme'"
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", ["config", "--version", "config --help"])
+def test_a_disk_that_is_full_is_one_line_on_stderr(arguments: str, unbuffered: str) -> None:
+    done = shell(f"$CLI {arguments} > /dev/full", PYTHONUNBUFFERED=unbuffered)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "dagy-queue: stdout cannot be written (No space left on device): make room or lead it elsewhere; "
+        "what was done is done\n"
+    )
+
+
+def test_what_rich_prints_onto_a_full_disk_is_one_line_as_well() -> None:
+    done = shell("$CLI doctor > /dev/full", DAGY_REDIS_URL="redis://127.0.0.1:1/0")
+    assert done.returncode == 1
+    assert done.stderr.startswith("dagy-queue: stdout cannot be written")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("closing", ["2> /dev/full", "2>&-"])
+def test_an_error_that_nobody_can_be_told_keeps_its_exit_code(closing: str) -> None:
+    assert shell(f"$CLI status r {closing}", DAGY_REDIS_URL="redis://127.0.0.1:1/0").returncode == 4
+
+
+@pytest.mark.parametrize("command", ["flow list --org acme", "dlq list", "doctor"])
+def test_an_endpoint_of_aws_that_is_no_url_is_no_traceback(command: str) -> None:
+    done = shell(f"$CLI {command}", DAGY_REDIS_URL="redis://127.0.0.1:1/0", AWS_ENDPOINT_URL="http://[")
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "check AWS_ENDPOINT_URL" in done.stdout + done.stderr
+
+
+def test_a_process_without_stdin_and_stdout_has_empty_ones() -> None:
+    done = shell("$CLI doctor <&- >&-", DAGY_REDIS_URL="redis://127.0.0.1:1/0", AWS_ENDPOINT_URL="http://127.0.0.1:1")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+
+
+def test_a_terminal_that_has_not_all_characters_is_shown_the_others_as_escapes() -> None:
+    environment = {"PYTHONIOENCODING": "latin-1", "DAGY_REDIS_URL": "redis://日本"}
+    command = [sys.executable, "-m", "dagy_queue.operate.cli", "config"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert r"redis://\u65e5\u672c" in done.stdout
+
+
+def test_completion_knows_the_commands() -> None:
+    environment = {"_DAGY_QUEUE_COMPLETE": "complete_bash", "COMP_WORDS": "dagy-queue fan", "COMP_CWORD": "1"}
+    command = Path(sys.executable).parent / "dagy-queue"
+    done = subprocess.run([command], capture_output=True, text=True, env=environment, check=False)
+    assert done.stdout.split() == ["fan-out"]

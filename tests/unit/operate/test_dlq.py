@@ -46,7 +46,7 @@ def test_a_message_is_shown_whole(sqs: FakeSqs) -> None:
     sqs.put(body(stopped_event("run-7")), "nonsense", url=DEAD)
     assert json.loads(dlq("show", "m0", "--json"))["body"] == stopped_event("run-7")
     assert "body: nonsense" in dlq("show", "m1")
-    assert "no message m9 is in the dead-letter queue" in dlq("show", "m9", code=1)
+    assert "no message m9 is in the dead-letter queue" in dlq("show", "m9", code=5)
 
 
 def test_messages_are_named_or_all_are_meant(sqs: FakeSqs) -> None:
@@ -54,7 +54,7 @@ def test_messages_are_named_or_all_are_meant(sqs: FakeSqs) -> None:
     assert "name messages, or say --all" in dlq("redrive", code=2)
     assert "not both" in dlq("redrive", "m0", "--all", code=2)
     assert dlq("redrive", "m1") == "redriven: 1\n"
-    assert "1 of 2 messages are not" in dlq("redrive", "m0", "m9", code=1)
+    assert "1 of 2 messages are not" in dlq("redrive", "m0", "m9", code=5)
     assert json.loads(dlq("redrive", "--all", "--json")) == {"redriven": ["m2"], "missing": 0}
     assert [message.body for message in sqs.queues[QUEUE]] == ["two", "one", "three"]
     assert sqs.ids(DEAD) == []

@@ -14,21 +14,11 @@ from moto import mock_aws
 from dagy_queue.errors import AwsRefused, RequestInvalid, SettingsInvalid
 from dagy_queue.operate.flows import push_flow
 from dagy_queue.records.flows import find_flow
-from dagy_queue.records.models import create_tables
+from dagy_queue.records.tables import create_tables
 from dagy_queue.requests import LaunchRequest
 from dagy_queue.settings import Settings, load_settings
+from tests.unit.operate.registry_kit import ONE_FLOW
 
-ONE_FLOW = """
-    from dagy import flow, task
-
-    @task
-    def give(n: int) -> int:
-        return n
-
-    @flow(version="1.0")
-    def etl(n: int = 1):
-        give(n)
-"""
 TWO_FLOWS = (
     ONE_FLOW
     + """
@@ -120,3 +110,22 @@ def test_a_version_that_could_never_be_launched_is_refused(config: Settings, tmp
 def test_what_is_pushed_can_be_launched(config: Settings, tmp_path: Path) -> None:
     pushed = push_flow(config, write(tmp_path, ONE_FLOW), org_id="acme")
     LaunchRequest(org_id=pushed.org_id, flow_name=pushed.name, flow_version=pushed.version)
+
+
+def test_a_graph_that_the_registry_cannot_hold_is_refused_before_it_is_uploaded(
+    config: Settings, tmp_path: Path
+) -> None:
+    code = """
+    from dagy import DAG, task
+
+    @task(description="x" * 90)
+    def step(number):
+        return number
+
+    with DAG("wide") as dag:
+        for number in range(3000):
+            step(number)
+    """
+    with pytest.raises(RequestInvalid, match=r"spec = '3000 tasks in .* bytes': at most 380,000 bytes"):
+        push_flow(config, write(tmp_path, code), org_id="acme")
+    assert boto3.client("s3").list_objects_v2(Bucket="artifacts").get("KeyCount") == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,11 @@ def on(publisher: Publisher, **levels: Any) -> Launcher:
 
 @pytest.fixture(scope="session")
 def publisher_of_session(redis_server: RedisServer) -> Iterator[Publisher]:
-    publisher = Publisher.build(load_settings(redis={"url": redis_server.url}))
+    with pytest.MonkeyPatch.context() as patch:
+        # This fixture may come before the one that takes the integration tests' stack out of the environment.
+        for name in [name for name in os.environ if name.startswith(("DAGY_", "AWS_"))]:
+            patch.delenv(name)
+        publisher = Publisher.build(load_settings(redis={"url": redis_server.url}))
     yield publisher
     publisher.redis.close()
     pools.reset()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -14,11 +15,13 @@ from celery.exceptions import ChordError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagy_queue.errors import BatchNotFound, RedisUnavailable, RequestInvalid, ResultTimeout
+from dagy_queue.errors import BatchNotFound, RedisUnavailable, RequestInvalid, ResultTimeout, RunNotFound
 from dagy_queue.ids import shard_id
-from dagy_queue.ledger import Phase, RedisConnection
+from dagy_queue.ledger import Continuation, Phase, RedisConnection
+from dagy_queue.ledger.runs import Place
 from dagy_queue.messaging.names import FAN_OUT_QUEUE, FAN_OUT_TASK
 from dagy_queue.producer import batch as batch_module
+from dagy_queue.producer import bulk, kept
 from dagy_queue.producer.batch import BatchHandle, BatchProgress, callback_id
 from dagy_queue.producer.fan_out import fan_out
 from dagy_queue.producer.publisher import Publisher
@@ -60,6 +63,37 @@ def test_the_ledger_knows_what_all_shards_share(publisher: Publisher) -> None:
     assert (record.correlation_id, record.callback_id) == ("trace", callback_id(handle.batch_id))
 
 
+@pytest.mark.parametrize("batch_id", [uuid.UUID(BATCH_ID), BATCH_ID.upper(), f"urn:uuid:{BATCH_ID}"])
+def test_a_uuid_is_a_batch_id_however_it_is_written(publisher: Publisher, batch_id: Any) -> None:
+    for _ in range(2):
+        assert fan_out(**FLOW, shards=[{}], batch_id=batch_id, launcher=on(publisher)).batch_id == BATCH_ID
+    assert BatchHandle(batch_id, publisher).result.id == callback_id(BATCH_ID)
+
+
+@pytest.mark.parametrize("batch_id", [5, b"x", "x", ""])
+def test_what_is_no_uuid_is_no_batch_id(publisher: Publisher, batch_id: Any) -> None:
+    with pytest.raises(RequestInvalid, match=r"batch_id = .*: a UUID"):
+        fan_out(**FLOW, shards=[{}], batch_id=batch_id, launcher=on(publisher))
+
+
+def test_the_id_of_another_orgs_batch_is_refused(publisher: Publisher) -> None:
+    fan_out(**FLOW, shards=[{}], batch_id=BATCH_ID, launcher=on(publisher))
+    with pytest.raises(RequestInvalid, match=r"batch_id = .*: an id that no other batch has"):
+        fan_out(**{**FLOW, "org_id": "other"}, shards=[{}], batch_id=BATCH_ID, launcher=on(publisher))
+
+
+@pytest.mark.parametrize(
+    ("limit", "why"), [("MOST_OF_ONE", "in those that are kept together"), ("MOST_OF_A_BATCH", "in all")]
+)
+def test_shards_that_are_too_large_for_redis_are_refused(
+    publisher: Publisher, connection: RedisConnection, monkeypatch: pytest.MonkeyPatch, limit: str, why: str
+) -> None:
+    monkeypatch.setattr(bulk, limit, 1024**2)
+    with pytest.raises(RequestInvalid, match=f"shards = '2 MiB': at most 1 MiB {why}"):
+        fan_out(**FLOW, shards=[{"n": "x" * 2 * 1024**2}], launcher=on(publisher))
+    assert nothing_was_sent(connection)
+
+
 def test_without_a_correlation_id_the_batchs_own_is_taken(publisher: Publisher) -> None:
     handle = fan_out(**FLOW, shards=[{}], launcher=on(publisher))
     assert publisher.batches.get(handle.batch_id).correlation_id == handle.batch_id
@@ -95,12 +129,13 @@ def test_without_a_callback_there_is_none_to_send(publisher: Publisher) -> None:
     assert publisher.batches.get(handle.batch_id).callback == ""
 
 
-def test_a_callback_is_kept_under_the_id_of_the_batchs_result(publisher: Publisher) -> None:
+def test_a_callback_is_kept_with_the_id_of_the_batchs_result(publisher: Publisher) -> None:
     callback = Signature("app.total", kwargs={"unit": "EUR"}, options={"queue": "app"})
     handle = fan_out(**FLOW, shards=[{}], callback=callback, launcher=on(publisher))
-    kept = json.loads(publisher.batches.get(handle.batch_id).callback)
+    batch = publisher.batches.get(handle.batch_id)
+    kept = json.loads(batch.callback)
     assert (kept["task"], kept["kwargs"], kept["options"]["queue"]) == ("app.total", {"unit": "EUR"}, "app")
-    assert kept["options"]["task_id"] == handle.result.id == callback_id(handle.batch_id)
+    assert batch.callback_id == handle.result.id == callback_id(handle.batch_id)
 
 
 def test_the_callers_callback_is_left_as_it_is(publisher: Publisher) -> None:
@@ -136,6 +171,12 @@ def test_a_batch_id_that_is_no_uuid_is_refused(publisher: Publisher) -> None:
     with pytest.raises(RequestInvalid) as caught:
         fan_out(**FLOW, shards=[{}], batch_id="mine", launcher=on(publisher))
     assert [problem.field for problem in caught.value.problems] == ["batch_id"]
+
+
+def test_a_batch_id_may_be_a_uuid_of_pythons(publisher: Publisher) -> None:
+    batch_id = uuid.uuid4()
+    batch = fan_out(**FLOW, shards=[{}], batch_id=batch_id, launcher=on(publisher))  # type: ignore[arg-type]
+    assert batch.batch_id == BatchHandle(batch_id, publisher).batch_id == str(batch_id)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -209,6 +250,21 @@ def test_a_batch_that_nobody_knows_is_not_found(publisher: Publisher) -> None:
 
 def test_a_shard_has_a_handle(publisher: Publisher) -> None:
     assert BatchHandle(BATCH_ID, publisher).shard(3).run_id == shard_id(BATCH_ID, 3)
+
+
+def test_shards_are_counted_from_0(publisher: Publisher) -> None:
+    handle = fan_out(**FLOW, shards=[{}, {}], batch_id=BATCH_ID, launcher=on(publisher))
+    for ask in (handle.shard, handle.results):
+        with pytest.raises(IndexError, match="counted from 0; -1 given"):
+            ask(-1)
+
+
+def test_a_handle_is_made_of_an_id_alone(publisher: Publisher) -> None:
+    handle = BatchHandle(BATCH_ID, publisher)
+    not_an_id: list[Any] = [handle, None, 7, ""]
+    for wrong in not_an_id:
+        with pytest.raises(RequestInvalid, match=r"batch_id = .*: a UUID"):
+            BatchHandle(wrong, publisher)
 
 
 def test_a_batch_is_waited_for_with_a_timeout(publisher: Publisher) -> None:
@@ -289,3 +345,36 @@ def test_the_callbacks_id_follows_from_the_batchs() -> None:
 def test_the_record_of_a_batch_is_json(publisher: Publisher) -> None:
     record = publisher.batches.get(fan_out(**FLOW, shards=[{}], launcher=on(publisher)).batch_id)
     assert json.loads(json.dumps({"request": record.request}))
+
+
+def test_a_shard_that_is_not_entered_yet_is_waited_for(publisher: Publisher) -> None:
+    handle = fan_out(**FLOW, shards=[{}, {}], launcher=on(publisher))
+    with pytest.raises(ResultTimeout, match=r"shard 1 of batch .* is not entered yet"):
+        handle.shard(1).get(timeout=0.01)
+
+
+def test_a_shard_that_comes_while_it_is_waited_for_answers(publisher: Publisher) -> None:
+    handle = fan_out(**FLOW, shards=[{}], launcher=on(publisher))
+    run_id = shard_id(handle.batch_id, 0)
+
+    def enter() -> None:
+        message = Continuation("queue", "{}")
+        publisher.batches.prepare(handle.batch_id, message, Place(pool="r/dagy|FARGATE", org="acme"))
+        publisher.batches.enter_shards(handle.batch_id, 0, [(run_id, {})])
+        publisher.app.backend.store_result(run_id, 7, states.SUCCESS)
+
+    timer = threading.Timer(0.05, enter)
+    timer.start()
+    assert handle.shard(0).get(timeout=10) == 7
+    timer.join()
+
+
+def test_a_shard_that_the_batch_does_not_have_is_not_waited_for(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "find_record", lambda _: None)
+    handle = fan_out(**FLOW, shards=[{}], launcher=on(publisher))
+    with pytest.raises(RunNotFound, match="has no shard 1: it has 1 shards"):
+        handle.shard(1).get()
+    with pytest.raises(RunNotFound):
+        BatchHandle(str(uuid.uuid4()), publisher).shard(0).get()

@@ -211,6 +211,19 @@ def test_the_status_of_another_orgs_run_is_not_told(launcher: DagLauncher) -> No
     assert launcher.get_run_status(run_id, org_id="other") is None
 
 
+def test_a_process_of_one_org_is_told_of_its_own_runs_alone(launcher: DagLauncher, config: Settings) -> None:
+    run_id = launcher.launch(**FLOW).run_id
+    ours, others = (
+        DagLauncher(config.model_copy(update={"records": config.records.model_copy(update={"org_id": org_id})}))
+        for org_id in ("acme", "other")
+    )
+    assert ours.get_run_status(run_id) is not None
+    assert ours.explain(run_id, org_id="acme") is not None
+    assert ours.get_run_status(run_id, org_id="other") is None
+    for asked in ({}, {"org_id": "acme"}, {"org_id": "other"}):
+        assert others.get_run_status(run_id, **asked) is others.explain(run_id, **asked) is None
+
+
 def test_a_direct_launcher_has_no_queue(config: Settings) -> None:
     launcher = DagLauncher(config, mode="direct")
     with pytest.raises(SettingsInvalid, match="direct mode"):

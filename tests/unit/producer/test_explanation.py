@@ -5,9 +5,17 @@ from typing import Any
 
 import pytest
 
+from dagy_queue.errors import AwsRefused
 from dagy_queue.ledger import Phase, RunEntry, RunStatus
 from dagy_queue.operate.explain import as_lines
-from dagy_queue.producer.explanation import Explanation, explanation_of_entry, explanation_of_record
+from dagy_queue.producer.explanation import (
+    Explanation,
+    _with_policy,
+    explanation_of_entry,
+    explanation_of_record,
+)
+from dagy_queue.records import deployments
+from dagy_queue.records.deployments import Deployment
 from dagy_queue.records.runs import RunRecord
 from dagy_queue.requests import ContainerRequest
 from dagy_queue.settings import EcsSettings
@@ -49,7 +57,7 @@ def entry(phase: Phase, **values: Any) -> RunEntry:
 
 @pytest.mark.parametrize("phase", Phase)
 def test_in_every_phase_there_is_something_that_happens_next(phase: Phase) -> None:
-    found = explanation_of_entry(entry(phase), phase.status, None)
+    found = explanation_of_entry(entry(phase), None)
     assert found["next"]
     assert (found["next"] == "nothing: the run is over") == phase.status.is_final
 
@@ -61,7 +69,7 @@ def test_a_run_that_waits_tells_how_it_ended_before_and_when_and_how_it_goes_on(
         counts={"oom_retries": 1},
         change={"cpu": 256, "memory": 1024, "on_demand": True},
     )
-    found = explanation_of_entry(waiting, RunStatus.QUEUED, 12.34)
+    found = explanation_of_entry(waiting, 12.34)
     assert (
         found["next"]
         == "attempt 2 in 12 s, as attempt 1 has ended, with 1024 MiB of memory, on demand instead of on Spot"
@@ -70,7 +78,7 @@ def test_a_run_that_waits_tells_how_it_ended_before_and_when_and_how_it_goes_on(
 
 
 def test_a_launch_that_was_refused_says_why_and_when_it_is_tried_again() -> None:
-    found = explanation_of_entry(entry(Phase.HELD, refusal="RESOURCE:ENI"), RunStatus.QUEUED, 3.0)
+    found = explanation_of_entry(entry(Phase.HELD, refusal="RESOURCE:ENI"), 3.0)
     assert found["next"] == "its launch is tried again in 3 s: RESOURCE:ENI"
 
 
@@ -83,17 +91,23 @@ def test_a_record_is_explained_as_well() -> None:
         org_id="acme",
         attempt=3,
         retries=2,
+        retries_of={"max_retries": 2},
+        limits={"max_retries": 3},
+        log="/ecs/dagy-worker dagy/worker/abc",
         outcome=OUTCOME,
     )
     found = explanation_of_record(record)
     assert found is not None
+    lines = list(as_lines(found))
+    assert "attempt        3 (retries: 2 of 3 max_retries)" in lines
+    assert "log            /ecs/dagy-worker dagy/worker/abc" in lines
     assert (found["summary"], found["attempt"], found["next"]) == (OUTCOME["summary"], 3, "nothing: the run is over")
     assert explanation_of_record(None) is None
 
 
 def test_people_get_lines_of_what_there_is_to_say() -> None:
     over = entry(Phase.FAILED, completion={"outcome": OUTCOME}, counts={"oom_retries": 1}, task_arn="arn:new")
-    assert list(as_lines(explanation_of_entry(over, RunStatus.FAILED, None))) == [
+    assert list(as_lines(explanation_of_entry(over, None))) == [
         "run            r",
         "org            acme",
         "flow           etl",
@@ -112,7 +126,7 @@ def test_people_get_lines_of_what_there_is_to_say() -> None:
 
 
 def test_a_run_that_has_not_ended_yet_has_few_lines() -> None:
-    lines = list(as_lines(explanation_of_entry(entry(Phase.PENDING, attempt=1), RunStatus.QUEUED, None)))
+    lines = list(as_lines(explanation_of_entry(entry(Phase.PENDING, attempt=1), None)))
     assert lines == [
         "run            r",
         "org            acme",
@@ -128,12 +142,36 @@ def test_a_run_that_has_not_ended_yet_has_few_lines() -> None:
 def explained(status: RunStatus = RunStatus.FAILED, asked: dict[str, Any] | None = None, **values: Any) -> Explanation:
     request = ContainerRequest(org_id="acme", image="registry/job:1", **(asked or {}))
     of_run = entry(Phase(status.value), **{"task_arn": "arn:aws:ecs:r:1:task/dagy/abc", **values})
-    return explanation_of_entry(of_run, status, None, request, EcsSettings())
+    return explanation_of_entry(of_run, None, request, EcsSettings())
 
 
 def test_retries_are_told_with_what_the_budget_allows() -> None:
     lines = list(as_lines(explained(asked={"max_retries": 3}, counts={"max_retries": 1})))
     assert "attempt        2 (retries: 1 of 3 max_retries)" in lines
+
+
+@pytest.mark.parametrize(("asked", "limit"), [({}, "2"), ({"max_retries": 7}, "7"), ({"deployment_name": "gone"}, "0")])
+def test_a_budget_that_the_deployment_sets_is_told(
+    monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], limit: str
+) -> None:
+    def find(_: str, name: str, environment: str) -> Deployment | None:
+        found = Deployment(name=name, environment=environment, package_slugs=(), defaults={"max_retries": 2})
+        return None if name == "gone" else found
+
+    monkeypatch.setattr(deployments, "find_deployment", find)
+    request = ContainerRequest(org_id="acme", image="job", **{"deployment_name": "prod", **asked})
+    of_run = entry(Phase.RETRYING, counts={"max_retries": 1})
+    told = explanation_of_entry(of_run, 1.0, _with_policy(request, of_run))
+    assert told["limits"] == {"max_retries": int(limit)}
+
+
+def test_a_deployment_that_cannot_be_read_leaves_the_requests_own_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: str) -> None:
+        raise AwsRefused("no credentials", code="NoCredentials")
+
+    monkeypatch.setattr(deployments, "find_deployment", refused)
+    request = ContainerRequest(org_id="acme", image="job", deployment_name="prod")
+    assert _with_policy(request, entry(Phase.RETRYING, counts={"max_retries": 1})) is request
 
 
 def test_a_container_is_told_by_its_image_and_its_log_by_group_and_stream() -> None:
@@ -146,7 +184,7 @@ def test_a_task_definition_that_is_not_ours_decides_where_its_log_is() -> None:
     assert explained(asked={"log_group": "/jobs"})["log"] == "/jobs dagy/worker/abc"
     request = ContainerRequest(org_id="acme", task_definition="theirs:1")
     of_run = entry(Phase.RUNNING, task_arn="arn:aws:ecs:r:1:task/dagy/abc")
-    assert explanation_of_entry(of_run, RunStatus.RUNNING, None, request, EcsSettings())["log"] == ""
+    assert explanation_of_entry(of_run, None, request, EcsSettings())["log"] == ""
     assert explained(task_arn="")["log"] == ""
 
 

@@ -32,3 +32,8 @@ def test_more_problems_than_are_listed_are_mentioned() -> None:
     assert "has 20 problems and more, nothing was sent" in str(error)
     assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301 - our own
     assert "has 20 problems, nothing" in str(refusal([{"cpuu": 1}] * 20))
+
+
+def test_a_task_count_that_nobody_could_make_is_refused_at_once() -> None:
+    with pytest.raises(RequestInvalid, match="task_count = 1000000000000: a number of tasks, at most 10,000,000"):
+        fan_out(JOB, task_count=10**12)

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from dagy_queue.errors import RedisUnavailable, RequestInvalid
 from dagy_queue.ids import is_run_id
 from dagy_queue.ledger import Phase, RedisConnection
 from dagy_queue.messaging.names import LAUNCH_QUEUE
+from dagy_queue.producer import bulk
 from dagy_queue.producer.celery_options import CeleryOptions
 from dagy_queue.producer.launcher import DagLauncher, launch
 from dagy_queue.producer.publisher import Publisher
@@ -122,12 +124,36 @@ def test_options_that_are_not_set_are_left_to_celery() -> None:
     ("options", "expected"),
     [
         (CeleryOptions(expires=60), {"expires": 60}),
+        (CeleryOptions(expires=0), {"expires": 0}),
         (CeleryOptions(headers={"a": "b"}), {"headers": {"a": "b"}}),
         (CeleryOptions(ignore_result=True), {"ignore_result": True}),
     ],
 )
 def test_options_that_are_set_are_passed_on(options: CeleryOptions, expected: Mapping[str, Any]) -> None:
     assert options.as_dict() == expected
+
+
+@pytest.mark.parametrize(
+    "expires", [math.nan, math.inf, 1e18, "2031", datetime.max.replace(tzinfo=timezone(timedelta(hours=-5)))]
+)
+def test_an_expiry_that_is_no_moment_is_refused(expires: Any) -> None:
+    with pytest.raises(RequestInvalid, match=r"expires = .*: seconds, or a datetime, that end before the year 10000"):
+        CeleryOptions(expires=expires).as_dict()
+
+
+@pytest.mark.parametrize("expires", [-1, 0.5, datetime(2031, 1, 1), datetime.now(UTC)])  # noqa: DTZ001
+def test_an_expiry_that_celery_takes_is_passed_on(expires: Any) -> None:
+    assert CeleryOptions(expires=expires).as_dict() == {"expires": expires}
+
+
+def test_a_launch_that_is_too_large_for_redis_is_refused(
+    launcher: DagLauncher, connection: RedisConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "MOST_OF_ONE", 2 * 1024**2)
+    launcher.enqueue(**FLOW, parameters={"n": "x" * 1024**2})
+    with pytest.raises(RequestInvalid, match="request = '4 MiB': at most 2 MiB as a message; put large values into S3"):
+        launcher.enqueue(**FLOW, parameters={"n": "x" * (3 * 1024**2)})
+    assert connection.client.llen(LAUNCH_QUEUE) == 1
 
 
 def test_a_redis_out_of_reach_is_an_error_of_ours() -> None:

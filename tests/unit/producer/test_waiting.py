@@ -21,8 +21,6 @@ from dagy_queue.settings import load_settings
 # Celery 5.7's Redis backend calls what redis-py 8 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
 
-URL = "redis://shown:6379/0"
-
 
 class Waiter:
     """Stores and waits for the result of one task of its own."""
@@ -33,7 +31,7 @@ class Waiter:
         self._result = publisher.app.AsyncResult(self.id)
 
     def wait(self, timeout: float | None = 5) -> Any:
-        return wait_for(self._result, "run run", timeout, URL)
+        return wait_for(self._result, "run run", timeout)
 
     def store(self, value: Any, state: str = states.SUCCESS) -> None:
         self.backend.store_result(self.id, value, state)
@@ -60,6 +58,11 @@ def test_a_result_that_comes_later_is_waited_for(run: Waiter) -> None:
 def test_what_takes_too_long_is_a_result_timeout(run: Waiter) -> None:
     with pytest.raises(ResultTimeout, match="run run"):
         run.wait(0.01)
+
+
+def test_no_time_at_all_is_no_waiting_without_end(run: Waiter) -> None:
+    with pytest.raises(ResultTimeout, match="within 0 seconds"):
+        run.wait(0)
 
 
 def test_a_failed_run_comes_with_its_outcome(run: Waiter) -> None:
@@ -102,6 +105,7 @@ def test_a_task_that_failed_for_a_redis_of_its_own_does_not_blame_ours(run: Wait
 
 
 def test_a_redis_out_of_reach_is_an_error_of_ours() -> None:
-    app = make_app(load_settings(redis={"url": "redis://127.0.0.1:1/0"}))
-    with pytest.raises(RedisUnavailable, match="shown"):
-        wait_for(AsyncResult("run", app=app), "run run", 5, URL)
+    app = make_app(load_settings(redis={"url": "redis://:secret@127.0.0.1:1/0"}))
+    with pytest.raises(RedisUnavailable) as caught:
+        wait_for(AsyncResult("run", app=app), "run run", 5)
+    assert str(caught.value).startswith("Redis at redis://127.0.0.1:1/0 cannot be reached")

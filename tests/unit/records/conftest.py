@@ -8,7 +8,7 @@ import pytest
 from moto import mock_aws
 
 from dagy_queue.records.base import Record
-from dagy_queue.records.models import create_tables
+from dagy_queue.records.tables import create_tables
 from dagy_queue.settings import Settings, load_settings
 
 TABLES = {
@@ -16,6 +16,7 @@ TABLES = {
     "deployments_table": "TEST_DEPLOYMENTS",
     "dep_packages_table": "TEST_PACKAGES",
     "runs_table": "TEST_RUNS",
+    "task_runs_table": "TEST_TASK_RUNS",
 }
 
 

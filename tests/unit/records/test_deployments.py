@@ -1,4 +1,4 @@
-"""Deployments and dependency packages: saving as the guide does, finding as launches do."""
+"""Deployments: saving as the guide does, finding as launches do."""
 
 from __future__ import annotations
 
@@ -10,28 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagy_queue.errors import DeploymentNotFound, NotRegistered, PackageNotFound, RequestInvalid
-from dagy_queue.records.deployments import (
-    Deployment,
-    DepPackage,
-    choose,
-    find_deployment,
-    find_packages,
-    get_deployment,
-)
-from dagy_queue.records.models import DeploymentModel, DepPackageModel
-from tests.unit.strategies import names, unhurried
+from dagy_queue.errors import DeploymentNotFound, RequestInvalid
+from dagy_queue.records.deployments import Deployment, choose, deployments_of_org, find_deployment, get_deployment
+from dagy_queue.records.models import DeploymentModel
+from tests.unit.strategies import names
 
 with_tables = pytest.mark.usefixtures("tables")
 
 
 def deploy(name: str = "production", **fields: Any) -> None:
     DeploymentModel(deployment_name=name, **{"dep_package_slugs": ["my-deps"]} | fields).save()
-
-
-def package(version: str = "1.0.0", slug: str = "my-deps", org_id: str = "acme", **fields: Any) -> None:
-    uri = f"s3://bucket/{org_id}/{slug}-{version}.zip"
-    DepPackageModel(**{"slug": slug, "package_s3_uri": uri, "org_id": org_id, "version": version} | fields).save()
 
 
 @with_tables
@@ -46,7 +34,7 @@ def test_the_guides_deployment_is_found_by_every_org() -> None:
 def test_what_nobody_deployed_is_not_found() -> None:
     deploy("prod")
     assert find_deployment("acme", "pro") is None
-    with pytest.raises(DeploymentNotFound, match=r"'pro' is not registered for org 'acme'; register it with"):
+    with pytest.raises(DeploymentNotFound, match=r"'pro' .* with `dagy-queue deployment set pro --org acme`"):
         get_deployment("acme", "pro")
 
 
@@ -61,6 +49,35 @@ def test_an_orgs_own_deployment_wins_over_the_shared_one() -> None:
 def test_another_orgs_deployment_is_never_found() -> None:
     deploy(org_id="other")
     assert find_deployment("acme", "production") is None
+
+
+@with_tables
+@pytest.mark.parametrize(
+    ("org_id", "name"),
+    [
+        ("*", "theirs"),
+        ("other#theirs", ""),
+        ("oth", "theirs"),
+        ("acme", "theirs"),
+        ("acme", "other#theirs"),
+        ("acme", "*"),
+    ],
+)
+def test_no_name_leads_to_another_orgs_deployment(org_id: str, name: str) -> None:
+    deploy("theirs", org_id="other")
+    assert find_deployment(org_id, name) is None
+    assert deployments_of_org("acme") == []
+    for wrong in ("*", "other#", "other#theirs"):
+        with pytest.raises(RequestInvalid, match="org_id"):
+            deployments_of_org(wrong)
+
+
+@with_tables
+def test_an_orgs_deployments_are_listed_with_those_that_all_share() -> None:
+    deploy("shared")
+    deploy("own", org_id="acme", environment="staging")
+    deploy("theirs", org_id="other")
+    assert [(each.name, each.is_shared) for each in deployments_of_org("acme")] == [("own", False), ("shared", True)]
 
 
 @with_tables
@@ -126,6 +143,7 @@ def test_saving_a_deployment_again_replaces_it() -> None:
         ({"dep_package_slugs": ["a/b"]}, "dep_package_slugs"),
         ({"dep_package_slugs": ["a@"]}, "dep_package_slugs"),
         ({"dep_package_slugs": [7]}, "dep_package_slugs"),
+        ({"dep_package_slugs": "deps"}, "dep_package_slugs"),
         ({"defaults": {"workload_profile": "colossal"}}, r"defaults\.workload_profile"),
         ({"defaults": {"colour": "red"}}, r"defaults\.colour"),
         ({"defaults": {"org_id": "acme"}}, r"defaults\.org_id"),
@@ -143,95 +161,26 @@ def test_defaults_that_are_no_object_are_refused(defaults: Any) -> None:
 
 
 @with_tables
-def test_packages_are_found_in_the_order_of_their_slugs() -> None:
-    for slug in ("a", "b", "c"):
-        package(slug=slug)
-    assert [p.slug for p in find_packages("acme", ["c", "a", "b", "a"])] == ["c", "a", "b", "a"]
-    assert find_packages("acme", []) == []
-
-
-@with_tables
-def test_a_slug_is_its_latest_version_unless_one_is_pinned() -> None:
-    package("1.0.0", sha256="a" * 64)
-    package("2.0.0")
-    latest, pinned = find_packages("acme", ["my-deps", "my-deps@1.0.0"])
-    assert latest == DepPackage(slug="my-deps", version="2.0.0", uri="s3://bucket/acme/my-deps-2.0.0.zip", sha256="")
-    assert (pinned.version, pinned.sha256) == ("1.0.0", "a" * 64)
-
-
-@with_tables
-def test_another_orgs_package_is_never_found() -> None:
-    package(org_id="other")
-    with pytest.raises(PackageNotFound):
-        find_packages("acme", ["my-deps"])
-
-
-@with_tables
-def test_every_package_that_is_missing_is_named() -> None:
-    package(slug="there")
-    with pytest.raises(NotRegistered) as caught:
-        find_packages("acme", ["there", "there@9", "gone"])
-    assert "'there' (9), 'gone' (latest) is registered for org 'acme'; register it with DepPackageModel" in str(
-        caught.value
-    )
-
-
-@with_tables
-def test_more_packages_are_found_than_fit_one_call() -> None:
-    slugs = [f"p{number}" for number in range(120)]
-    for slug in slugs:
-        package(slug=slug)
-    assert [p.slug for p in find_packages("acme", slugs)] == slugs
-
-
-@with_tables
-@pytest.mark.parametrize("change", [{"package_s3_uri": "s3://bucket/else.zip"}, {"sha256": "b" * 64}])
-def test_a_packages_version_never_changes(change: dict[str, Any]) -> None:
-    package()
-    package()
-    with pytest.raises(
-        RequestInvalid, match=r"'my-deps' version '1\.0\.0' of org 'acme' is registered with other content"
-    ):
-        package(**change)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"slug": "a/b"},
-        {"slug": "../a"},
-        {"slug": "a@1"},
-        {"version": "latest"},
-        {"org_id": ""},
-        {"package_s3_uri": "https://x/y.zip"},
-        {"package_s3_uri": "s3://bucket/"},
-        {"sha256": "xyz"},
-    ],
-)
-def test_a_package_that_could_not_work_is_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(RequestInvalid, match=next(iter(change))):
-        package(**change)
-
-
-@unhurried
-@given(st.text(max_size=20))
-def test_what_is_no_slug_is_refused_before_anything_is_asked(text: str) -> None:
-    if any(character in text for character in "/#\\ ") or text.startswith("."):
-        with pytest.raises(RequestInvalid):
-            find_packages("acme", [text])
-
-
-@with_tables
-def test_a_deployment_as_the_page_of_the_record_has_it_can_be_used() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "records.md").read_text()
-    (snippet,) = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-    exec(snippet, {"DeploymentModel": DeploymentModel})  # noqa: S102 - our own page
-    found = get_deployment("acme-corp", "production", "production")
+def test_a_deployment_as_the_page_of_the_registry_has_it_can_be_used() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "registry.md").read_text()
+    snippets = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    (snippet,) = [each for each in snippets if "DeploymentModel(" in each]
+    exec(snippet)  # noqa: S102 - our own page
+    found = get_deployment("globex", "production", "production")
     assert found.package_slugs == ("my-deps", "tools@1.2.0")
-    assert find_deployment("acme-corp", "production") == found
+    assert find_deployment("globex", "production") == found
 
 
-@pytest.mark.parametrize("name", ["cluster", "max_retries", "timeout"])
+@with_tables
+def test_a_deployment_may_have_a_retry_policy() -> None:
+    policy = {"max_retries": 2, "oom_retries": 1, "grow_on_oom": True, "retry_on_exit_codes": [75]}
+    deploy(defaults=policy)
+    assert get_deployment("acme", "production").defaults == policy
+    with pytest.raises(RequestInvalid, match=r"defaults\.max_retries"):
+        deploy(defaults={"max_retries": 101})
+
+
+@pytest.mark.parametrize("name", ["cluster", "priority", "timeout"])
 def test_a_deployment_cannot_say_what_counts_around_the_launch(name: str) -> None:
     with pytest.raises(RequestInvalid, match=f"defaults.{name}"):
         deploy(defaults={name: 1})

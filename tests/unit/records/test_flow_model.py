@@ -48,6 +48,23 @@ def test_a_saved_flow_can_be_launched_by_its_version_and_as_latest() -> None:
     )
 
 
+@pytest.mark.parametrize("tags", [{"a": object()}, {"a": float("nan")}, ["a"], "no JSON"])
+def test_tags_that_are_no_json_object_are_refused(tags: Any) -> None:
+    with pytest.raises(RequestInvalid, match="tags"):
+        model(tags=tags).save()
+
+
+def test_a_spec_that_no_item_can_hold_is_refused_with_the_way_out() -> None:
+    tasks = [{"name": f"step-{n}", "description": "é" * 50} for n in range(2000)]
+    with pytest.raises(
+        RequestInvalid, match=r"spec = '2000 tasks in 6\d\d,\d{3} bytes': at most 380,000 bytes.* @flow"
+    ):
+        model(spec={"name": "etl_pipeline", "tasks": tasks}).save()
+    assert registered() is None
+    model(spec={"name": "etl_pipeline", "tasks": tasks[:1100]}).save()
+    assert registered() is not None
+
+
 def test_latest_is_the_version_saved_last() -> None:
     model().save()
     model(flow_version="2.0.0").save()
@@ -78,6 +95,8 @@ def test_a_spec_that_is_no_json_object_is_refused(spec: Any) -> None:
         {"artifact_s3_uri": ""},
         {"artifact_s3_uri": "s3://bucket"},
         {"artifact_s3_uri": "https://bucket/key"},
+        {"status": "RETIRED"},
+        {"deployment_name": "a#b"},
     ],
 )
 def test_what_could_not_be_launched_is_refused(change: dict[str, Any]) -> None:
@@ -99,9 +118,18 @@ def test_a_version_never_changes(change: dict[str, Any]) -> None:
 
 def test_a_version_may_be_saved_again_with_other_notes() -> None:
     model().save()
-    model(status="INACTIVE", tags={"team": "data"}, namespace="etl").save()
+    model(tags={"team": "data"}, namespace="etl", deployment_name="production").save()
     saved = FlowModel.get("acme-corp#etl_pipeline", "latest")
-    assert (saved.status, saved.tags, saved.namespace) == ("INACTIVE", {"team": "data"}, "etl")
+    assert (saved.tags, saved.namespace, saved.deployment_name) == ({"team": "data"}, "etl", "production")
+
+
+def test_a_version_that_is_saved_as_inactive_is_kept_and_not_the_latest() -> None:
+    model().save()
+    model(flow_version="2.0.0", status="INACTIVE").save()
+    assert registered() == registered("1.0.0")
+    model(status="INACTIVE").save()
+    assert registered() is None
+    assert {registered(version).status for version in ("1.0.0", "2.0.0")} == {"INACTIVE"}
 
 
 def test_what_was_read_may_be_saved_again() -> None:

@@ -9,35 +9,14 @@ from dagy_queue import settings as settings_module
 from dagy_queue.errors import AwsRefused
 from dagy_queue.records import models
 from dagy_queue.records.base import Record
-from dagy_queue.records.models import MODELS, FlowModel, RunModel, bind_models, create_tables
+from dagy_queue.records.models import MODELS, FlowModel, RunModel, bind_models
 from dagy_queue.records.runs import find_run
+from dagy_queue.records.tables import create_tables
 from dagy_queue.settings import Settings
-from tests.unit.records.conftest import TABLES
 
 
 def names_of_tables(region: str = "eu-west-1") -> set[str]:
     return set(boto3.client("dynamodb", region).list_tables()["TableNames"])
-
-
-@mock_aws
-def test_tables_are_created_where_the_settings_say(config: Settings) -> None:
-    assert create_tables(config) == list(TABLES.values())
-    assert names_of_tables() == set(TABLES.values())
-
-
-@mock_aws
-def test_tables_that_exist_are_left_alone(config: Settings) -> None:
-    create_tables(config)
-    FlowModel(flow_name="etl", flow_version="1", org_id="acme", artifact_s3_uri="s3://bucket/1.zip").save()
-    create_tables(config)
-    assert FlowModel.get("acme#etl", "1").flow_name == "etl"
-
-
-@mock_aws
-def test_a_table_costs_nothing_while_it_is_not_used(config: Settings) -> None:
-    for name in create_tables(config):
-        table = boto3.client("dynamodb", "eu-west-1").describe_table(TableName=name)["Table"]
-        assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
 
 
 @pytest.mark.parametrize(
@@ -93,3 +72,19 @@ def test_a_table_that_is_missing_is_an_error_of_ours(config: Settings) -> None:
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 def test_the_models_are_public(model: type[Record]) -> None:
     assert getattr(dagy_queue, model.__name__) is model
+
+
+@pytest.mark.usefixtures("tables")
+def test_all_models_share_one_client_and_read_and_write_their_own_tables() -> None:
+    assert len({id(model.table().connection.client) for model in MODELS}) == 1
+    FlowModel(flow_name="etl", flow_version="1", org_id="acme", artifact_s3_uri="s3://bucket/1.zip").save()
+    assert FlowModel.get("acme#etl", "1").artifact_s3_uri == "s3://bucket/1.zip"
+    assert [model.count() for model in MODELS] == [2, 0, 0, 0, 0]
+
+
+def test_models_that_are_bound_anew_have_a_new_client(config: Settings) -> None:
+    bind_models(config)
+    before = RunModel.table().connection
+    bind_models(config)
+    assert RunModel.table().connection is not before
+    assert RunModel.table().connection is FlowModel.table().connection

@@ -6,14 +6,27 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from pynamodb.connection import TableConnection
 from pynamodb.exceptions import PutError
 
 from dagy_queue.errors import AwsError, AwsThrottled, AwsUnavailable
-from dagy_queue.records.models import RunModel
-from dagy_queue.records.runs import RunRecord, find_run, put_run, write_runs
+from dagy_queue.records.base import Record
+from dagy_queue.records.models import RunModel, bind_models
+from dagy_queue.records.run_queries import runs_by_correlation_id, runs_of_flow
+from dagy_queue.records.runs import (
+    RunRecord,
+    add_run,
+    find_run,
+    find_run_of_any_org,
+    put_run,
+    replace_run,
+    write_runs,
+)
+from dagy_queue.settings import Settings, load_settings
+from tests.unit.records.conftest import TABLES
 
 pytestmark = pytest.mark.usefixtures("tables")
 
@@ -24,8 +37,12 @@ FAILED = replace(
     status="FAILED",
     phase="FAILED",
     flow_version="1.0.0",
+    artifact_sha256="a" * 64,
     attempt=2,
     retries=1,
+    retries_of={"max_retries": 1},
+    limits={"max_retries": 1},
+    log="/ecs/dagy-worker dagy/worker/abc",
     task_arn="arn:aws:ecs:us-east-1:1:task/dagy/abc",
     correlation_id="c:7",
     batch_id="b",
@@ -35,6 +52,7 @@ FAILED = replace(
     triggered_by="ann",
     metadata={"ticket": 7, "nested": {"a": [1.5, None]}},
     started_at=NOON.replace(minute=1),
+    heartbeat_at=NOON.replace(second=59),
     completed_at=NOON.replace(minute=2),
     error_message="ValueError: no luck",
     outcome={"kind": "failed", "summary": "ValueError: no luck", "exit_code": 1},
@@ -49,8 +67,100 @@ def test_what_was_written_is_found(record: RunRecord) -> None:
     assert find_run("r") == record
 
 
+def test_a_record_that_an_older_version_wrote_can_be_read() -> None:
+    put_run(QUEUED)
+    newer = [RunModel.retries_of.remove(), RunModel.limits.remove(), RunModel.log.remove(), RunModel.metadata.remove()]
+    RunModel("r").update(actions=newer)
+    assert find_run("r") == QUEUED
+
+
+def test_a_run_that_was_just_launched_is_added() -> None:
+    add_run(FAILED)
+    assert find_run("r") == FAILED
+
+
+def test_what_a_worker_wrote_before_its_launch_was_recorded_stays() -> None:
+    put_run(replace(QUEUED, status="SUCCEEDED", phase="SUCCEEDED", completed_at=NOON, flow_version="1.0.0"))
+    launched = replace(
+        QUEUED,
+        created_at=NOON.replace(hour=11),
+        task_arn="arn",
+        log="/ecs/dagy-worker dagy/worker/abc",
+        artifact_sha256="a" * 64,
+        triggered_by="ann",
+        metadata={"a": 1},
+    )
+    add_run(launched)
+    expected = replace(launched, status="SUCCEEDED", phase="SUCCEEDED", completed_at=NOON, flow_version="1.0.0")
+    assert find_run("r") == expected
+
+
+def test_a_run_whose_worker_was_faster_is_found_by_its_flow_and_its_correlation_id() -> None:
+    run = replace(QUEUED, correlation_id="c:7")
+    written = {"run_id": "r", "status": "RUNNING", "phase": "RUNNING", "org_id": "acme", "flow_name": "etl"}
+    item = {name: {"S": text} for name, text in (written | {"correlation_id": "c:7"}).items()}
+    item["created_at"] = {"S": "2026-01-01T12:00:00.123000+0000"}
+    boto3.client("dynamodb", "eu-west-1").put_item(TableName="TEST_RUNS", Item=item)
+    add_run(run)
+    for page in (runs_of_flow("acme", "etl"), runs_by_correlation_id("acme", "c")):
+        assert [(each.run_id, each.status) for each in page.runs] == [("r", "RUNNING")]
+
+
+def test_a_record_is_not_written_over_by_what_was_read_before_its_run_went_on() -> None:
+    put_run(QUEUED)
+    running = replace(QUEUED, status="RUNNING", phase="RUNNING", started_at=NOON)
+    assert replace_run(QUEUED, running)
+    put_run(FAILED)  # as its worker does
+    assert not replace_run(running, replace(running, task_arn="arn"))
+    assert find_run("r") == FAILED
+
+
 def test_a_run_without_a_record_is_not_found() -> None:
     assert find_run("nobody") is None
+
+
+@pytest.mark.parametrize("org_id", ["other", "*", "acm", "acme#", "ACME"])
+def test_another_orgs_run_is_not_found(org_id: str) -> None:
+    put_run(FAILED)
+    assert find_run("r", "acme") == find_run("r") == FAILED
+    assert find_run("r", org_id) is None
+
+
+def test_a_process_of_one_org_reads_no_other_orgs_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    put_run(FAILED)
+    monkeypatch.setattr(Record, "only_org", "acme")
+    assert find_run("r") == FAILED
+    monkeypatch.setattr(Record, "only_org", "other")
+    assert find_run("r") is find_run("r", "acme") is None
+    with pytest.raises(RunModel.DoesNotExist):
+        RunModel.get("r")
+    assert find_run_of_any_org("r") == FAILED
+
+
+def test_the_setting_makes_it_a_process_of_one_org(config: Settings) -> None:
+    put_run(FAILED)
+    bind_models(load_settings(records={**TABLES, "org_id": "other"}, aws={"region": "eu-west-1"}))
+    assert find_run("r") is None
+    bind_models(config)
+    assert find_run("r") == FAILED
+
+
+def test_the_keys_of_the_indexes_are_written_whoever_writes_the_item() -> None:
+    put_run(FAILED)
+    write_runs([replace(FAILED, run_id="r2")])
+    RunModel.get("r").save()
+    client = boto3.client("dynamodb", "eu-west-1")
+    for run_id in ("r", "r2"):
+        item = client.get_item(TableName="TEST_RUNS", Key={"run_id": {"S": run_id}})["Item"]
+        keys = {name: item[name]["S"] for name in ("org_id", "org_flow", "org_batch", "org_trace", "correlation_id")}
+        assert keys == {
+            "org_id": "acme",
+            "org_flow": "acme#etl",
+            "org_batch": "acme#b",
+            "org_trace": "acme#c",
+            "correlation_id": "c:7",
+        }
+        assert item["shard"] == {"N": "7"}
 
 
 def test_the_guides_way_of_tracking_a_run_works() -> None:

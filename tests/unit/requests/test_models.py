@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from dagy_queue.errors import RequestInvalid
 from dagy_queue.producer.canvas import to_json
 from dagy_queue.requests import ContainerRequest, LaunchRequest, parse_request, read_request
+from dagy_queue.requests.retrying import RetryFields
 from tests.unit.strategies import any_requests, correlations, env_names, names, sizes, unhurried
 
 FLOW: dict[str, Any] = {"flow_name": "etl", "org_id": "acme"}
@@ -31,9 +32,15 @@ def test_a_request_comes_back_unchanged_from_its_json(request: LaunchRequest | C
 
 @unhurried
 @given(any_requests)
-def test_the_json_of_a_request_has_no_defaults(request: LaunchRequest | ContainerRequest) -> None:
-    defaults = {name: field.get_default() for name, field in type(request).model_fields.items() if name != "kind"}
-    assert all(value != defaults[name] for name, value in to_json(request).items() if name != "kind")
+def test_the_json_of_a_request_has_no_defaults_but_retry_fields_that_were_given(
+    request: LaunchRequest | ContainerRequest,
+) -> None:
+    given = RetryFields.model_fields.keys() & request.model_fields_set
+    written = to_json(request)
+    defaults = {name: field.get_default() for name, field in type(request).model_fields.items()}
+    assert all(value != defaults[name] for name, value in written.items() if name != "kind" and name not in given)
+    assert given <= written.keys()
+    assert read_request(written).model_fields_set >= given
 
 
 def test_two_fields_make_a_request() -> None:

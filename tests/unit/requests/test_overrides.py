@@ -106,6 +106,9 @@ def test_what_makes_a_run_ours_cannot_be_set(name: str) -> None:
             {"networkConfiguration": {"awsvpcConfiguration": {"subnets": ["s"], "securityGroups": ["g"] * 6}}},
             "at most 5 securityGroups; 6 given",
         ),
+        ({"placementConstraints": [{"type": "distinctInstance"}] * 11}, "placementConstraints: at most 10; 11 given"),
+        ({"placementStrategy": [{"type": "random"}] * 6}, "placementStrategy: at most 5; 6 given"),
+        ({"launchType": "FARGATE", "placementStrategy": [{"type": "random"}]}, "placementStrategy: leave it out on"),
         ({"tags": [{"key": "aws:a", "value": ""}]}, "are reserved"),
         ({"tags": [{"value": "a"}]}, "a key is 1 to 128"),
         ({"overrides": {"cpu": "256"}}, "give cpu and memory together"),
@@ -168,6 +171,17 @@ def test_storage_and_large_sizes_need_a_new_platform(old: dict[str, Any]) -> Non
 def test_run_task_kwargs_that_move_a_run_to_fargate_count_for_its_size() -> None:
     fields = {"launch_type": "EC2", "run_task_kwargs": {"launchType": "FARGATE"}, "cpu": 300, "memory": 700}
     assert "choose cpu 256" in said_of_size(**fields)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"launch_type": "FARGATE"}, {"capacity_provider_strategy": [{"capacityProvider": "FARGATE_SPOT"}]}]
+)
+def test_placement_is_left_to_fargate_where_the_fields_say_so(fields: dict[str, Any]) -> None:
+    placement = {"run_task_kwargs": {"placementConstraints": [{"type": "distinctInstance"}]}}
+    with pytest.raises(RequestInvalid, match="placementConstraints: leave it out on Fargate"):
+        parse_request(FLOW | fields | placement)
+    for other in ({}, {"launch_type": "EC2"}, {"capacity_provider_strategy": [{"capacityProvider": "my-machines"}]}):
+        assert parse_request(FLOW | other | placement).run_task_kwargs == placement["run_task_kwargs"]
 
 
 def test_a_platform_version_is_refused_where_the_fields_say_ec2() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -79,3 +80,17 @@ def test_the_lower_limit_of_a_manifest_counts(own: int | None, other: int | None
 
 def test_a_file_is_not_opened_before_it_is_fanned_out() -> None:
     assert lines("nowhere.csv").path == "nowhere.csv"
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: grid(n=range(10**20)), "grid = 'n: 100,000,000,000,000,000,000'"),
+        (lambda: grid(a=range(4000), b=range(9000, 0, -3)), "grid = 'a: 4,000 x b: 3,000'"),
+        (lambda: shard_range("n", 0, 10**9, 2), "range = 'n: 500,000,000'"),
+    ],
+)
+def test_more_shards_than_can_be_made_here_are_refused_before_one_is(make: Callable[[], Any], said: str) -> None:
+    with pytest.raises(RequestInvalid) as caught:
+        make()
+    assert f"{said}: at most 10,000,000 shards; a larger batch is a manifest in S3" in str(caught.value)

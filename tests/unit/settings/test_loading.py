@@ -118,9 +118,63 @@ def test_a_default_task_size_that_fargate_does_not_have_is_refused() -> None:
         load_settings(ecs={"cpu": 300, "memory": 512})
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        (
+            "DAGY_QUEUE__REDIS__FINISHED_TTL",
+            "7199",
+            r"redis.finished_ttl \(env DAGY_QUEUE__REDIS__FINISHED_TTL\) = 7199: at least 7200, twice dispatch.vis",
+        ),
+        (
+            "DAGY_QUEUE__DISPATCH__VISIBILITY_TIMEOUT",
+            "7201",
+            r"redis.finished_ttl \(default\) = 14400: at least 14402, twice dispatch.visibility_timeout",
+        ),
+    ],
+)
+def test_a_run_is_not_forgotten_before_its_message_may_come_again(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str, said: str
+) -> None:
+    monkeypatch.setenv(name, text)
+    with pytest.raises(SettingsInvalid, match=said):
+        load_settings()
+    monkeypatch.setenv(name, "7200")
+    assert load_settings().redis.finished_ttl >= 2 * load_settings().dispatch.visibility_timeout
+
+
 def test_a_redis_url_of_no_known_kind_is_refused() -> None:
     with pytest.raises(SettingsInvalid):
         load_settings(redis={"url": "localhost:6379"})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:hunter2@localhost:6379/production",
+        "redis://:hunter2@localhost:port/0",
+        "rediss://:hunter2@localhost:70000/0",
+        "redis://:hunter2@[::1",
+        "redis://:0/hunter2@localhost:6379/0",
+        "redis://:hunter2/0@localhost:6379/0",
+        "redis://:hun/hunter2@localhost:6379/0",
+        "redis://:hunter2@localhost?db=first",
+        "unix://:hunter2@/run/redis.sock?db=first",
+        "sentinel://:hunter2@one:26379/0;sentinel://two:x/0",
+    ],
+)
+@pytest.mark.parametrize("name", ["url", "result_url"])
+def test_a_redis_url_that_no_client_could_read_is_refused_without_its_password(name: str, url: str) -> None:
+    with pytest.raises(SettingsInvalid, match=rf"redis\.{name}") as refused:
+        load_settings(redis={name: url})
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://h", "redis://h/", "redis://h:1/15", "redis://[::1]:1/0", "unix:///run/redis.sock?db=2"]
+)
+def test_every_other_redis_url_is_taken(url: str) -> None:
+    assert load_settings(redis={"url": url}).redis.url == url
 
 
 def test_a_value_that_is_no_text_is_read_from_text(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,6 +261,13 @@ def test_an_empty_variable_leaves_out_what_text_cannot_say(monkeypatch: pytest.M
     assert load_settings() == Settings()
 
 
+@pytest.mark.parametrize("name", ["API__HOST", "BRIDGE__HEALTH_HOST", "DISPATCH__METRICS_HOST"])
+def test_an_empty_address_does_not_open_a_port_to_everybody(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"DAGY_QUEUE__{name}", "")
+    with pytest.raises(SettingsInvalid, match=r"an address to listen on, such as 127\.0\.0\.1"):
+        load_settings()
+
+
 def test_on_ec2_a_task_has_any_size() -> None:
     assert load_settings(ecs={"launch_type": "EC2", "cpu": 100, "memory": 300}).ecs.memory == 300
 
@@ -224,3 +285,21 @@ def test_a_section_may_be_given_as_an_object() -> None:
 def test_what_is_no_section_is_refused_in_code_too() -> None:
     with pytest.raises(SettingsInvalid, match=r"redsi \(code\): no such section; did you mean redis"):
         load_settings(redsi={})
+
+
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        (
+            {"flows_table": "A", "runs_table": "A"},
+            r"records.runs_table \(code\) = 'A': .*'A' is records.flows_table",
+        ),
+        (
+            {"task_runs_table": "DAGY_RUNS"},
+            r"records.task_runs_table \(code\) = 'DAGY_RUNS': a table of its own: .* records.runs_table already",
+        ),
+    ],
+)
+def test_two_records_do_not_share_a_table(tables: dict[str, str], said: str) -> None:
+    with pytest.raises(SettingsInvalid, match=said):
+        load_settings(records=tables)

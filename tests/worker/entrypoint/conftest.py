@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+from zipfile import ZipFile
 
 import boto3
 import pytest
@@ -22,6 +25,9 @@ from dagy.contract import Env, RunReport, RunSpec
 from tests.worker.conftest import Write
 
 BUCKET = "dagy-test"
+RUNS_TABLE, TASK_RUNS_TABLE = "DAGY_RUNS", "DAGY_TASK_RUNS"
+SECONDS = 90
+COMMAND = (sys.executable, "-m", "dagy_worker")
 
 
 class Objects:
@@ -71,6 +77,52 @@ class Done:
         return [line for line in self.lines if line["event_type"] in kinds]
 
 
+class Running:
+    """A worker under way, and what it has said so far."""
+
+    def __init__(self, command: tuple[str, ...], environ: Mapping[str, str], objects: Objects) -> None:
+        self._objects = objects
+        self._said: list[str] = []
+        self._news = threading.Condition()
+        self._process = subprocess.Popen(
+            command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8"
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """The process: the container's first."""
+        return self._process.pid
+
+    def until(self, text: str, times: int = 1) -> str:
+        """Wait until a text has been said so often; return all that has been said."""
+        with self._news:
+            assert self._news.wait_for(lambda: "".join(self._said).count(text) >= times, SECONDS), "".join(self._said)
+            return "".join(self._said)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the container's first process."""
+        self._process.send_signal(number)
+
+    def finish(self) -> Done:
+        """Wait for the end."""
+        try:
+            code = self._process.wait(SECONDS)
+        finally:
+            self._process.kill()
+            self._reader.join(SECONDS)
+        return Done(code, "".join(self._said), self._objects)
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as output:
+            for line in output:
+                with self._news:
+                    self._said.append(line)
+                    self._news.notify_all()
+
+
 class Worker:
     """Starts the worker the way a container does."""
 
@@ -87,36 +139,42 @@ class Worker:
             "artifact_sha256": artifact.sha256,
             "result_uri": self.objects.uri("run.json"),
         }
-        return RunSpec(
-            run_id="run-1",
-            attempt=2,
-            org_id="acme",
-            correlation_id="corr",
-            flow_name=artifact.spec.name,
-            flow_version=artifact.spec.version,
-            parameters=dict(parameters or {}),
-            **{**defaults, **fields},
-        )
+        common: dict[str, Any] = {
+            "run_id": "run-1",
+            "attempt": 2,
+            "org_id": "acme",
+            "correlation_id": "corr",
+            "flow_name": artifact.spec.name,
+            "flow_version": artifact.spec.version,
+            "parameters": dict(parameters or {}),
+        }
+        return RunSpec(**{**common, **defaults, **fields})
 
-    def start(self, spec: RunSpec | None, **environ: str) -> subprocess.Popen[str]:
+    def with_source(self, spec: RunSpec, code: str) -> RunSpec:
+        """Return a spec whose artifact has another source than it was built from."""
+        content = self.objects.get("artifact.zip")
+        assert content is not None
+        entries = {}
+        with ZipFile(BytesIO(content)) as archive:
+            entries = {name: archive.read(name).decode() for name in archive.namelist()}
+        path = self._write(f"artifact_{uuid4().hex}.zip", "")
+        changed = write_zip(path, {**entries, "src/the_flow.py": code})
+        return replace(spec, artifact_uri=self.objects.put("changed.zip", changed), artifact_sha256="")
+
+    def report(self, name: str) -> RunReport:
+        """Return the report that an object holds."""
+        content = self.objects.get(name)
+        assert content is not None
+        return RunReport.from_json(content.decode())
+
+    def start(self, spec: RunSpec | None, command: tuple[str, ...] = COMMAND, **environ: str) -> Running:
         """Start the worker on a spec."""
         given = {} if spec is None else {Env.RUN_SPEC: spec.to_json()}
-        return subprocess.Popen(
-            [sys.executable, "-m", "dagy_worker"],
-            env={**os.environ, **self._aws, **given, **environ},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-        )
+        return Running(command, {**os.environ, **self._aws, **given, **environ}, self.objects)
 
     def run(self, spec: RunSpec | None, **environ: str) -> Done:
         """Run the worker to its end."""
-        return self.finish(self.start(spec, **environ))
-
-    def finish(self, process: subprocess.Popen[str], before: str = "") -> Done:
-        """Wait for a started worker."""
-        output, _ = process.communicate(timeout=60)
-        return Done(process.returncode, before + output, self.objects)
+        return self.start(spec, **environ).finish()
 
 
 @pytest.fixture(scope="session")
@@ -137,6 +195,20 @@ def aws() -> Iterator[dict[str, str]]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def records(aws: dict[str, str]) -> Any:
+    """boto3's DynamoDB, with the tables of runs and of their tasks."""
+    dynamodb = _session().resource("dynamodb", **_place(aws))
+    for table, keys in ((RUNS_TABLE, ["run_id"]), (TASK_RUNS_TABLE, ["run_id", "task_run_id"])):
+        dynamodb.create_table(
+            TableName=table,
+            KeySchema=[{"AttributeName": n, "KeyType": t} for n, t in zip(keys, ("HASH", "RANGE"), strict=False)],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in keys],
+            BillingMode="PAY_PER_REQUEST",
+        )
+    return dynamodb
+
+
 @pytest.fixture
 def objects(aws: dict[str, str]) -> Objects:
     return Objects(_client(aws))
@@ -155,19 +227,19 @@ def in_aws(aws: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _client(environ: Mapping[str, str]) -> Any:
-    return boto3.Session().client(
-        "s3",
-        region_name=environ["AWS_REGION"],
-        endpoint_url=environ["AWS_ENDPOINT_URL"],
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-    )
+    return _session().client("s3", **_place(environ))
+
+
+def _session() -> Any:
+    return boto3.Session(aws_access_key_id="testing", aws_secret_access_key="testing")
+
+
+def _place(environ: Mapping[str, str]) -> dict[str, Any]:
+    return {"region_name": environ["AWS_REGION"], "endpoint_url": environ["AWS_ENDPOINT_URL"]}
 
 
 def write_zip(path: Path, entries: Mapping[str, str]) -> bytes:
     """Write a ZIP of text files and return its bytes."""
-    from zipfile import ZipFile
-
     with ZipFile(path, "w") as archive:
         for name, content in entries.items():
             archive.writestr(name, content)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import textwrap
 
@@ -14,17 +13,17 @@ SERVER = """
 import json, os, sys, time
 for name in [n for n in os.environ if n.startswith(("AWS_", "DAGY_"))]:
     del os.environ[name]
-from dagy_worker.main import leave, main, preload
-from dagy_worker.storage import Storage
+from dagy_worker.main import main, preload
 preload()
 child = json.loads(sys.argv[1])
 if os.fork() == 0:
     os.environ.update(child)
     before, modules = time.process_time(), set(sys.modules)
-    Storage(os.environ)
+    import boto3
+    boto3.client("s3", region_name="us-east-1")
     cost, late = time.process_time() - before, set(sys.modules) - modules
     print(json.dumps({"client_ms": cost * 1000, "imported_late": sorted(late)}), flush=True)
-    leave(main(os.environ))
+    os._exit(main(os.environ))
 _, status = os.wait()
 sys.exit(os.waitstatus_to_exitcode(status))
 """
@@ -41,11 +40,9 @@ def regions():
 
 def test_a_child_runs_with_its_own_environment_and_a_cheap_client(worker: Worker, aws: dict[str, str]) -> None:
     child = {**aws, "AWS_DEFAULT_REGION": "us-east-1", Env.RUN_SPEC: worker.spec(FLOW).to_json()}
-    command = [sys.executable, "-c", textwrap.dedent(SERVER), json.dumps(child)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8")
-    assert process.stdout is not None
-    measured = json.loads(process.stdout.readline())
-    done = worker.finish(process)
+    running = worker.start(None, (sys.executable, "-c", textwrap.dedent(SERVER), json.dumps(child)))
+    measured = json.loads(running.until("imported_late").splitlines()[0])
+    done = running.finish()
     assert done.exit_code == 0, done.output
     assert done.report.result == [aws["AWS_ENDPOINT_URL"], 1]
     assert measured["imported_late"] == []

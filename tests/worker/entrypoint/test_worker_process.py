@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
+from typing import Any
 
 import pytest
 
 from dagy.contract import INLINE_RESULT_BYTES, Env, ReportStatus
-from tests.worker.entrypoint.conftest import Worker
+from tests.worker.entrypoint.conftest import RUNS_TABLE, Worker
 
 HELLO = """
 import logging, os, sys
@@ -79,19 +80,23 @@ def test_every_log_line_is_json_and_says_which_run_and_task_it_belongs_to(worker
     done = worker.run(worker.spec(HELLO, {"source": "x"}))
     common = {"run_id": "run-1", "attempt": 2, "correlation_id": "corr", "org_id": "acme", "flow": "hello"}
     assert all(line.items() >= common.items() for line in done.lines)
-    assert [(line["event_type"], line["task"]) for line in done.lines if line["event_type"] != "log"] == [
+    assert [
+        (line["event_type"], line["task"]) for line in done.lines if line["event_type"] not in ("log", "print")
+    ] == [
         ("run_started", ""),
         ("task_started", "extract"),
-        ("task_succeeded", "extract"),
+        ("task_finished", "extract"),
         ("task_started", "load"),
-        ("task_succeeded", "load"),
+        ("task_finished", "load"),
         ("run_finished", ""),
     ]
-    written = {(line["level"], line["message"], line["task"]) for line in done.events("log")}
+    written = {
+        (line["event_type"], line["level"], line["message"], line["task"]) for line in done.events("log", "print")
+    }
     assert written == {
-        ("INFO", "reading x", "extract"),
-        ("WARNING", "careful: é", "extract"),
-        ("WARNING", "unfinished", "extract"),
+        ("print", "INFO", "reading x", "extract"),
+        ("log", "WARNING", "careful: é", "extract"),
+        ("print", "WARNING", "unfinished", "extract"),
     }
 
 
@@ -190,21 +195,42 @@ def test_without_a_network_the_worker_exits_2_and_says_so(worker: Worker) -> Non
     assert "the run's report is lost" in done.events("report_failed")[0]["message"]
 
 
+def test_a_line_that_a_run_did_not_finish_is_its_own_also_where_others_follow(worker: Worker) -> None:
+    crew = [
+        {"run_id": "run-2", "shard": 1, "result_uri": worker.objects.uri("run-2.json"), "parameters": {"source": "y"}}
+    ]
+    done = worker.run(worker.spec(HELLO, {"source": "x"}, crew=crew))
+    assert done.exit_code == 0, done.output
+    lines = [(line["run_id"], line["message"]) for line in done.events("print", "run_finished")]
+    assert lines == [
+        *(("run-1", text) for text in ("reading x", "unfinished", "run SUCCEEDED")),
+        *(("run-2", text) for text in ("reading y", "unfinished", "run SUCCEEDED")),
+    ]
+
+
+def test_a_success_that_cannot_be_reported_is_a_failure_in_the_record_too(worker: Worker, records: Any) -> None:
+    nowhere = "s3://there-is-no-such-bucket/run.json"
+    more = {"run_id": "unreported", "result_uri": nowhere, "runs_table": RUNS_TABLE, "is_direct": True}
+    done = worker.run(worker.spec(HELLO, {"source": "x"}, **more))
+    assert done.exit_code == 2
+    assert done.events("run_finished")[0]["status"] == "FAILED"
+    item = records.Table(RUNS_TABLE).get_item(Key={"run_id": "unreported"})["Item"]
+    assert item["status"] == "FAILED"
+    assert item["error_message"].startswith(f"StorageError: cannot write {nowhere}")
+
+
 @pytest.mark.parametrize("tasks", [1, 2], ids=["in the main thread", "in threads"])
 def test_sigterm_interrupts_the_tasks_reports_and_exits_143(worker: Worker, tasks: int) -> None:
-    process = worker.start(worker.spec(WAITING, {"n": tasks}))
-    assert process.stdout is not None
-    before = ""
-    while before.count("waiting now") < tasks:
-        before += process.stdout.readline()
-    process.send_signal(signal.SIGTERM)
-    done = worker.finish(process, before)
+    running = worker.start(worker.spec(WAITING, {"n": tasks}))
+    running.until("waiting now", tasks)
+    running.signal(signal.SIGTERM)
+    done = running.finish()
     assert done.exit_code == 143
     assert done.report.error is not None
     assert (done.report.error.type, done.report.error.message) == ("Terminated", "stopped by SIGTERM")
     assert set(done.report.tasks.values()) == {"FAILED"}
     if tasks == 1:  # a thread that waits in C is interrupted only when it comes back
-        assert "cleaned up" in [line["message"] for line in done.events("log")]
+        assert "cleaned up" in [line["message"] for line in done.events("print")]
 
 
 def test_a_task_stuck_after_its_timeout_does_not_keep_the_process(worker: Worker) -> None:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dagy.contract import ReportStatus, RunReport
 from dagy_worker.errors import ResultNotJson
 from dagy_worker.report import encode_result, write_traceback
 
@@ -20,6 +21,11 @@ from dagy_worker.report import encode_result, write_traceback
 class Point(NamedTuple):
     x: int
     y: int
+
+
+class Unwilling:
+    def __repr__(self) -> str:
+        raise RuntimeError
 
 
 class Colour(enum.StrEnum):
@@ -65,12 +71,32 @@ def test_what_json_can_write_is_written_as_json_does(value: Any, encoded: str) -
         ({"x": float("-inf")}, "result['x'] is -inf"),
         ({float("inf"): 1}, "result key inf is inf"),
         (["\ud800"], "result[0] is a string with half of a surrogate pair: '\\ud800'"),
+        (["password\udfff"], "result[0] is a string with half of a surrogate pair: '\\udfff'"),
+        ([{Unwilling(): 1}], f"result[0] has the key <that cannot be shown> of type {__name__}.Unwilling"),
     ],
 )
 def test_what_is_not_json_is_refused_by_place_and_type(value: Any, problem: str) -> None:
     with pytest.raises(ResultNotJson) as refused:
         encode_result(value)
     assert str(refused.value) == f"the flow's result is not JSON: {problem}"
+
+
+def test_however_deep_a_result_is_it_arrives_or_is_refused() -> None:
+    """Python says how deep JSON may be, wherever in the program it is made."""
+    written: list[int] = []
+    for depth in range(100, 1100, 3):
+        value: list[Any] = []
+        for _ in range(depth):
+            value = [value]
+        try:
+            encoded = encode_result(value)
+        except ResultNotJson as refused:
+            assert "is nested too deeply" in str(refused)  # noqa: PT017 - some are refused and some are not
+            continue
+        report = RunReport(run_id="r", attempt=1, status=ReportStatus.SUCCEEDED, result=json.loads(encoded))
+        assert RunReport.from_json(report.to_json()).result == value
+        written.append(depth)
+    assert max(written) > 500
 
 
 def test_a_value_that_contains_itself_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def document(**changes: Any) -> str:
 
 
 def read(environ: dict[str, str]) -> Any:
-    return read_run_spec(environ, Storage(environ))
+    return read_run_spec(environ, Storage(os.environ))
 
 
 def test_the_environment_adds_what_the_spec_leaves_open() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from hashlib import sha256
 from io import BytesIO
@@ -13,10 +14,9 @@ from zipfile import ZipFile
 
 import pytest
 
-from dagy import FlowSpec, build_artifact
-from dagy.build import Artifact
-from dagy.errors import LoadError, SpecError
-from dagy.sources import local_sources
+from dagy import FlowSpec, __version__, build_artifact
+from dagy.build import MAX_BYTES, MAX_BYTES_VARIABLE, Artifact
+from dagy.errors import BuildError, GraphError, LoadError, NotFoundError, OptionError
 
 ETL = """
 from dagy import DAG, task
@@ -49,9 +49,19 @@ def test_an_artifact_holds_the_spec_metadata_and_sources(write: Any) -> None:
     archive = opened(artifact)
     assert archive.namelist() == ["flow_spec.json", "metadata.json", "src/etl.py", "src/helpers.py"]
     metadata = json.loads(archive.read("metadata.json"))
-    assert (metadata["schema"], metadata["flow"], metadata["version"]) == (1, "etl", "1.0.0")
-    assert metadata["sources"]["src/helpers.py"] == sha256(HELPERS.encode()).hexdigest()
+    assert {name: metadata[name] for name in ("schema", "flow", "version", "sdk_version", "git")} == {
+        "schema": 1,
+        "flow": "etl",
+        "version": "1.0.0",
+        "sdk_version": __version__,
+        "git": None,
+    }
+    assert metadata["files"] == {
+        name: sha256(archive.read(name)).hexdigest() for name in archive.namelist() if name != "metadata.json"
+    }
+    assert metadata["content_sha256"] == artifact.content_sha256
     assert artifact.sha256 == sha256(artifact.content).hexdigest()
+    assert artifact.files["src/helpers.py"] == len(HELPERS)
 
 
 def test_the_spec_tells_parameters_tasks_and_entrypoint(write: Any) -> None:
@@ -62,11 +72,21 @@ def test_the_spec_tells_parameters_tasks_and_entrypoint(write: Any) -> None:
         "name": "etl",
         "version": "1.0.0",
         "description": "",
+        "tags": {},
+        "fail_fast": True,
+        "max_workers": None,
         "parameters": [{"name": "source", "required": True}],
         "tasks": [
-            {"name": "extract", "function": "extract", "upstream": [], "options": {"retries": 2}},
-            {"name": "load", "function": "load", "upstream": ["extract"], "options": {}},
+            {
+                "name": "extract",
+                "task": "extract",
+                "function": "extract",
+                "upstream": [],
+                "options": {"retries": 2},
+            },
+            {"name": "load", "task": "load", "function": "load", "upstream": ["extract"], "options": {}},
         ],
+        "outputs": ["load"],
         "entrypoint": {"file": "src/etl.py", "object": "dag"},
     }
     assert FlowSpec.from_json(artifact.spec.to_json()) == artifact.spec
@@ -86,7 +106,7 @@ def test_projects_with_modules_of_the_same_name_do_not_mix(write: Any) -> None:
         write(f"{name}/same_name.py", f"VERSION = '{version}'")
         file = write(
             f"{name}/flow_file.py",
-            "from dagy import flow\nfrom same_name import VERSION\nf = flow(version=VERSION)(lambda: 1)",
+            "from dagy import flow\nfrom same_name import VERSION\nf = flow(name='f', version=VERSION)(lambda: 1)",
         )
         before = list(sys.path)
         assert build_artifact(file).spec.version == version
@@ -108,10 +128,9 @@ def test_the_version_can_be_overridden_and_a_flow_chosen(write: Any) -> None:
 
 
 def test_a_flow_s_other_names_and_imported_flows_do_not_make_it_ambiguous(write: Any) -> None:
-    write("library.py", "from dagy import flow\nshared = flow(lambda: 1)")
-    file = write(
-        "main_flow.py", "from dagy import flow\nfrom library import shared\nmine = alias = flow(lambda: shared())"
-    )
+    write("library.py", "from dagy import flow\nshared = flow(name='shared')(lambda: 1)")
+    code = "from dagy import flow\nfrom library import shared\nmine = alias = flow(name='mine')(lambda: shared())"
+    file = write("main_flow.py", code)
     assert build_artifact(file).spec.entrypoint.object == "mine"
     only_imported = write("reexport.py", "from library import shared")
     assert build_artifact(only_imported).spec.entrypoint.object == "shared"
@@ -130,9 +149,11 @@ def test_a_file_without_a_usable_flow_is_refused(write: Any, code: str, message:
         build_artifact(write("bad_file.py", code))
 
 
-def test_a_file_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(LoadError, match=r"nothing.py is not a Python file"):
+def test_a_file_or_flow_that_does_not_exist_is_not_found(write: Any, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"nothing.py is not a Python file: there is no such file"):
         build_artifact(tmp_path / "nothing.py")
+    with pytest.raises(NotFoundError, match="has no flow 'other'; it has: etl"):
+        build_artifact(write("etl.py", ETL.replace("from helpers import suffix", "")), flow="other")
 
 
 @pytest.mark.parametrize(
@@ -141,6 +162,7 @@ def test_a_file_that_does_not_exist_is_refused(tmp_path: Path) -> None:
         ("def f(n: int = 2):\n    return [t() for _ in range(n)]", ["t", "t-2"]),
         ("def f(n):\n    return t()", None),
         ("def f(day=None):\n    return t() if day.weekday() else 1", None),
+        ("def f(day=None):\n    return [t()]", ["t"]),
     ],
 )
 def test_tasks_of_a_function_are_those_of_its_defaults_or_unknown(
@@ -159,46 +181,143 @@ def test_defaults_that_are_not_json_are_written_as_null(write: Any) -> None:
     ]
 
 
-def test_local_modules_are_found_however_they_are_imported(write: Any) -> None:
-    write("pkg/__init__.py", "from . import inner")
-    write("pkg/inner.py", "from .sub.leaf import x")
-    write("pkg/sub/__init__.py", "")
-    write("pkg/sub/leaf.py", "from ..sibling import y\nx = y")
-    write("pkg/sibling.py", "import json, os.path\ny = 1")
-    write("lazy.py", "import flat")
-    write("flat.py", "import lazy")
-    write("namespace/part.py", "")
-    write("unused.py", "")
-    file = write("main_flow.py", "import pkg\ndef f():\n    import lazy\n    from namespace import part\n")
-    assert list(local_sources(file)) == [
-        "flat.py",
-        "lazy.py",
-        "main_flow.py",
-        "namespace/part.py",
-        "pkg/__init__.py",
-        "pkg/inner.py",
-        "pkg/sibling.py",
-        "pkg/sub/__init__.py",
-        "pkg/sub/leaf.py",
+def test_types_tags_and_options_are_in_the_spec(write: Any) -> None:
+    code = """
+    from dagy import flow, task
+
+    @task(name="double it", executor="ecs", cpu=256, memory=512, retries=2, retry_delay_seconds=lambda n: [1] * n)
+    def double(n): return 2 * n
+
+    @flow(tags={"team": "data"}, fail_fast=False, max_workers=3)
+    def doubled(n: int = 1, names: "list[str]" = ()):
+        return {"both": [double(n), double(n)]}
+    """
+    spec = spec_of(build_artifact(write("doubled.py", code)))
+    assert (spec["tags"], spec["fail_fast"], spec["max_workers"]) == ({"team": "data"}, False, 3)
+    assert [parameter["type"] for parameter in spec["parameters"]] == ["int", "list[str]"]
+    assert [(task["name"], task["task"], task["function"]) for task in spec["tasks"]] == [
+        ("double it", "double it", "double"),
+        ("double it-2", "double it", "double"),
+    ]
+    assert spec["tasks"][0]["options"] == {
+        "executor": "ecs",
+        "retries": 2,
+        "retry_delay_seconds": [1, 1],
+        "cpu": 256,
+        "memory": 512,
+    }
+    assert spec["outputs"] == ["double it", "double it-2"]
+
+
+def test_a_graph_that_can_never_run_is_refused_by_the_build(write: Any) -> None:
+    code = "from dagy import flow, task\n@task\ndef t(x): pass\n@flow\ndef f(): return t()"
+    with pytest.raises(GraphError, match="task 't': missing a required argument: 'x'"):
+        build_artifact(write("a_flow.py", code))
+
+
+@pytest.mark.parametrize("version", ["latest", "1/2", ""])
+def test_a_version_that_cannot_be_registered_is_refused(write: Any, version: str) -> None:
+    with pytest.raises(OptionError, match=f"version='{version}': expected"):
+        build_artifact(write("a_flow.py", "from dagy import flow\n@flow\ndef f(): pass"), version)
+
+
+LARGE = "from dagy import flow\n@flow(include='*.csv')\ndef f(): pass"
+
+
+def test_an_artifact_over_the_limit_is_refused_with_its_largest_files(write: Any, tmp_path: Path) -> None:
+    for name, size in (("small.csv", 10), ("large.csv", MAX_BYTES), ("medium.csv", 2000)):
+        (tmp_path / name).write_bytes(b"x" * size)
+    with pytest.raises(BuildError) as refused:
+        build_artifact(write("a_flow.py", LARGE))
+    message = str(refused.value)
+    assert "the artifact of flow 'f' has 5,244,9" in message
+    assert "more than DAGY_LOCAL_ARTIFACT_MAX_BYTES allows (5,242,880)" in message
+    assert "Largest files: src/large.csv (5,242,880 bytes), src/medium.csv (2,000 bytes), src/" in message
+    assert "Name what the flow does not need in .dagyignore" in message
+
+
+def test_the_limit_is_of_the_whole_artifact_and_can_be_set(
+    write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data.csv").write_bytes(b"x" * 1000)
+    file = write("a_flow.py", LARGE)
+    size = len(build_artifact(file).content)
+    monkeypatch.setenv(MAX_BYTES_VARIABLE, str(size))
+    assert len(build_artifact(file).content) == size
+    monkeypatch.setenv(MAX_BYTES_VARIABLE, str(size - 1))
+    with pytest.raises(BuildError, match=f"has {size:,} bytes, more than"):
+        build_artifact(file)
+    monkeypatch.setenv(MAX_BYTES_VARIABLE, "5 MB")
+    with pytest.raises(BuildError, match="DAGY_LOCAL_ARTIFACT_MAX_BYTES='5 MB': expected a number of bytes above 0"):
+        build_artifact(file)
+
+
+def test_a_flow_of_a_package_is_built_from_the_top_of_its_package(write: Any) -> None:
+    write("project/__init__.py", "")
+    write("project/shared.py", "FACTOR = 3")
+    write("project/unrelated.py", "1 / 0")
+    write("project/flows/queue.py", "1 / 0")  # hides nothing: it is project.flows.queue
+    write("project/flows/__init__.py", "")
+    write("project/flows/helpers.py", "from ..shared import FACTOR")
+    write("project/flows/beside.py", "# imported as a script would")
+    code = "import beside, queue\nfrom dagy import flow\nfrom .helpers import FACTOR\n@flow\ndef f(): return FACTOR"
+    artifact = build_artifact(write("project/flows/packaged.py", code))
+    assert artifact.spec.entrypoint.file == "src/project/flows/packaged.py"
+    assert list(artifact.files) == [
+        "flow_spec.json",
+        "src/project/__init__.py",
+        "src/project/flows/__init__.py",
+        "src/project/flows/beside.py",
+        "src/project/flows/helpers.py",
+        "src/project/flows/packaged.py",
+        "src/project/shared.py",
     ]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{", "not JSON"),
-        ("[]", "expected an object, got list"),
-        ('{"schema": 2}', "schema 2 is not supported; this side reads 1"),
-        ('{"schema": 1}', "missing 'tasks'"),
-        (
-            (
-                '{"schema": 1, "tasks": 3, "entrypoint": {"file": "", "object": ""}, "name": "", "version": "",'
-                ' "parameters": []}'
-            ),
-            "not iterable",
-        ),
-    ],
-)
-def test_a_document_that_is_not_a_flow_spec_is_refused(text: str, message: str) -> None:
-    with pytest.raises(SpecError, match=message):
-        FlowSpec.from_json(text)
+@pytest.mark.parametrize("line", ["from .flows import packaged", "from . import flows\nPACKAGED = flows.packaged"])
+def test_a_package_may_import_its_flow(write: Any, line: str) -> None:
+    write("project/__init__.py", line)
+    write("project/helpers.py", "def factor(): return 3")
+    code = "from .helpers import factor\nfrom dagy import flow\n@flow\ndef packaged(): return factor()"
+    artifact = build_artifact(write("project/flows.py", code))
+    assert artifact.spec.entrypoint.object == "packaged"
+    assert [name for name in artifact.files if name.startswith("src/")] == [
+        "src/project/__init__.py",
+        "src/project/flows.py",
+        "src/project/helpers.py",
+    ]
+
+
+def test_a_package_that_needs_what_is_not_here_does_no_harm_to_its_flow(write: Any) -> None:
+    write("project/__init__.py", "import not_installed_here")
+    artifact = build_artifact(write("project/flows.py", "from dagy import flow\n@flow\ndef packaged(): return 1"))
+    assert artifact.spec.name == "packaged"
+
+
+def test_a_flow_of_a_package_runs_from_its_artifact(write: Any, tmp_path: Path) -> None:
+    write("project/__init__.py", "")
+    write("project/helpers.py", "def factor(): return 3")
+    write("project/sql/query.sql", "select 1")
+    code = """
+    from pathlib import Path
+    from dagy import flow, task
+    from .helpers import factor
+
+    @task
+    def multiply(n):
+        from project.helpers import factor as again
+        return [n * factor() * again(), (Path(__file__).parent / "sql" / "query.sql").read_text()]
+
+    @flow(include=["sql/*.sql"])
+    def packaged(n: int = 2): return multiply(n)
+    """
+    artifact = build_artifact(write("project/packaged.py", code))
+    unpacked = tmp_path / "unpacked"
+    opened(artifact).extractall(unpacked)
+    file = unpacked / artifact.spec.entrypoint.file
+    running = (
+        "import sys, pathlib; from dagy.loader import load_flows; "
+        "print(load_flows(pathlib.Path(sys.argv[1]))['packaged'].run())"
+    )
+    done = subprocess.run([sys.executable, "-c", running, file], capture_output=True, text=True, check=False)
+    assert done.stdout == "[18, 'select 1']\n", done.stderr

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dagy import RunContext, flow, task
-from dagy.environment import export_parameters
+from dagy.context import current_task
+from dagy.environment import MOST_BYTES, export_parameters
 
 
 @task
@@ -33,6 +34,30 @@ def test_every_task_sees_the_run_it_is_part_of() -> None:
     assert str(first["id"]).startswith("local-")
 
 
+def test_a_task_knows_its_own_attempt_beside_that_of_the_container() -> None:
+    seen: list[tuple[int, int, str]] = []
+
+    @task(retries=1)
+    def unsteady() -> None:
+        context = RunContext.current()
+        seen.append((context.attempt, context.task_attempt, context.name))
+        if len(seen) == 1:
+            raise ValueError("once")
+
+    flow(unsteady).execute({}, context=RunContext(run_id="r", flow_name="f", attempt=3))
+    assert seen == [(3, 1, "unsteady"), (3, 2, "unsteady")]
+
+
+def test_a_run_inside_a_task_is_not_part_of_that_task() -> None:
+    @flow(name="inner")
+    def inner() -> object:
+        return {"body": (RunContext.current().name, current_task()), "task": where_am_i()["task"]}
+
+    outer = task(name="outer")(lambda: (inner.run(), current_task()))
+    (seen, after) = flow(outer).run()
+    assert (seen, after) == ({"body": ("inner", ""), "task": "where_am_i"}, "outer")
+
+
 def test_runs_have_ids_of_their_own() -> None:
     assert two_at_once.run()[0]["id"] != two_at_once.run()[0]["id"]
 
@@ -44,6 +69,8 @@ def test_a_given_context_is_used() -> None:
 
 def test_outside_a_run_there_is_no_context_but_a_test_can_open_one() -> None:
     with pytest.raises(LookupError, match="no run is under way"):
+        RunContext.current()
+    with pytest.raises(LookupError, match=r"by contextvars.copy_context\(\).run"):
         RunContext.current()
     with RunContext.local("mine", {"a": 1}).active() as context:
         assert RunContext.current() is context
@@ -57,8 +84,16 @@ def test_scalar_parameters_are_exported_in_upper_case() -> None:
     assert environ == {"OUTPUT_BUCKET": "b", "N": "3", "ON": "true", "RATIO": "0.5", "DASH_ED": "é"}
 
 
+def test_what_no_variable_can_have_or_no_process_be_started_with_is_not_exported() -> None:
+    environ: dict[str, str] = {}
+    export_parameters({"half": "\ud800", "long": "é" * 20_000, "fits": "x" * MOST_BYTES}, environ)
+    assert environ == {"FITS": "x" * MOST_BYTES}
+
+
 def test_variables_that_exist_or_steer_the_process_are_left_alone() -> None:
     environ = {"PATH": "/bin"}
     export_parameters({"path": "x", "ld_preload": "x", "aws_endpoint_url": "x", "pythonpath": "x", "": "x"}, environ)
-    export_parameters({"nul": "a\0b"}, environ)
+    export_parameters({"https_proxy": "x", "http-proxy": "x", "all_proxy": "x", "no_proxy": "x"}, environ)
+    export_parameters({"bash_env": "$(x)", "git-ssh-command": "x", "node_options": "x", "sslkeylogfile": "x"}, environ)
+    export_parameters({"requests_ca_bundle": "x", "curl_ca_bundle": "x", "nul": "a\0b"}, environ)
     assert environ == {"PATH": "/bin"}

@@ -63,6 +63,8 @@ def test_the_guide_s_example_runs() -> None:
         ("n={{ parameters.n }}", "n=3"),
         ("{{ parameters.n }}{{ parameters.n }}", "33"),
         ("{{ parameters.db.host }}:1", "h:1"),
+        ("{{ parameters.n }} of {{}}", "3 of {{}}"),
+        ("{{ parameters.n }} }}", "3 }}"),
         ({"deep": ["{{ parameters.n }}", ("{{ parameters.text }}",)]}, {"deep": [3, ("{{ parameters.n }}",)]}),
         ("{{ other.n }} {{ n }}", "{{ other.n }} {{ n }}"),
         (7, 7),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import pytest
 
-from dagy import Flow, State, flow, task
+from dagy import DAG, Flow, State, flow, task
 from dagy.errors import GraphError, OptionError, ParameterError
 
 
@@ -146,7 +148,11 @@ def test_a_flow_run_by_a_task_or_by_another_flow_s_body_is_a_run_of_its_own() ->
     ("given", "message"),
     [
         ({}, "flow 'arithmetic': parameter 'start' is missing .it takes: start, step; given: none."),
-        ({"start": 1, "stop": 2}, "parameter 'stop' is unknown .it takes: start, step; given: start, stop."),
+        (
+            {"start": 1, "stop": 2},
+            "parameter 'stop' is unknown, did you mean 'step'. .it takes: start, step; given: start, stop.",
+        ),
+        ({"start": "1", "step": None}, "start: expected int, got str '1'; parameter step: expected int, got None"),
         ({"stop": 2}, "parameter 'start' is missing; parameter 'stop' is unknown"),
     ],
 )
@@ -177,10 +183,47 @@ def test_parameters_without_names_are_refused() -> None:
         flow(positional)
 
 
-@pytest.mark.parametrize("options", [{"name": 3}, {"max_workers": 0}, {"max_workers": "2"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"name": 3}, {"name": "two words"}, {"version": ""}, {"max_workers": 0}, {"max_workers": "2"}),
+        *({"fail_fast": 1}, {"validate_parameters": None}, {"tags": ["a"]}, {"include": 3}, {"description": 3}),
+    ],
+)
 def test_bad_flow_options_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(OptionError, match=f"{next(iter(options))}=.*: expected"):
         flow(**options)(lambda: None)  # type: ignore[call-overload]
+
+
+def test_a_bad_hook_of_a_flow_is_refused_with_the_flow_s_name() -> None:
+    with pytest.raises(OptionError, match=r"flow 'etl': on_failure: .*: expected a function of \(context, state\)"):
+        flow(name="etl", on_failure=lambda: None)(lambda: None)  # type: ignore[arg-type, return-value]
+    with pytest.raises(OptionError, match="flow 'etl': on_running='mail': expected a function"):
+        DAG("etl", on_running="mail")  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match=r"flow 'etl': parameters=.'a'.: expected a dict of names and their defaults"):
+        DAG("etl", parameters=["a"])  # type: ignore[arg-type]
+
+
+def test_async_and_generator_functions_are_no_flows() -> None:
+    async def wait() -> None: ...
+
+    with pytest.raises(OptionError, match="flow 'wait': an async or generator function cannot be a flow"):
+        flow(wait)
+
+
+def test_a_task_can_be_a_flow_of_its_own() -> None:
+    alone = flow(name="alone", version="2")(add)
+    assert (alone.name, alone.version, alone.run(a=1)) == ("alone", "2", 2)
+    assert list(alone.execute({"a": 1}).tasks) == ["add"]
+
+
+def test_run_local_tells_all_and_takes_what_the_flow_has_as_options() -> None:
+    finished = arithmetic.run_local(start=1, max_workers=1, fail_fast=False)
+    assert (finished.status, finished.result["first"], list(finished.tasks)) == ("SUCCEEDED", 2, ["add", "add-2"])
+    assert finished.run_id.startswith("local-")
+    assert flow(explode).run_local().status == "FAILED"
+    with pytest.raises(OptionError, match="max_workers=0: expected an integer of at least 1"):
+        arithmetic.run_local(start=1, max_workers=0)
 
 
 def test_run_raises_the_original_error_and_execute_returns_it() -> None:
@@ -194,6 +237,48 @@ def test_run_raises_the_original_error_and_execute_returns_it() -> None:
     assert finished.state is State.FAILED
     assert finished.failed_task == "explode"
     assert finished.result is None
+
+
+def test_a_task_is_given_what_a_list_or_dict_was_when_it_was_called() -> None:
+    @flow
+    def running_totals() -> object:
+        outputs: list[object] = []
+        rows: defaultdict[str, list[object]] = defaultdict(list)
+        totals = []
+        for number in range(3):
+            totals.append([total(outputs), total(rows), total((rows["all"], number))])
+            outputs.append(add(number))
+            rows["all"].append(number)
+        return totals
+
+    assert running_totals.run() == [[0, 0, 0], [1, 0, 1], [3, 1, 3]]
+
+
+def test_many_tasks_that_are_given_one_list_share_one_copy_of_it() -> None:
+    rows, more = [[1, 2], [3]], {"rows": [4]}
+    graph = flow(lambda: [total(rows), total(rows), total(more), total(more), rows[0].append(0), total(rows)]).plan({})
+    (first,), (second,), (third,), (fourth,), (last,) = (node.args for node in graph.graph.nodes.values())
+    assert first is second is not rows
+    assert third is fourth is not more
+    assert (first, last) == ([[1, 2], [3]], [[1, 2, 0], [3]])
+    assert first[1] is last[1]
+
+
+def test_what_a_task_does_to_a_default_is_not_seen_by_other_runs() -> None:
+    @task
+    def fill(rows: list[int]) -> list[int]:
+        rows.append(1)
+        return rows
+
+    def collect(rows: list[int] = []) -> object:  # noqa: B006 - that is what the test is about
+        return fill(rows)
+
+    with DAG("literal", parameters={"rows": []}) as dag:
+        fill([])
+        fill("{{ parameters.rows }}")  # type: ignore[arg-type]
+
+    for each, expected in ((flow(collect), [1]), (dag, {"fill": [1], "fill-2": [1]})):
+        assert each.run() == each.run() == expected
 
 
 def test_an_output_of_another_flow_is_refused() -> None:

@@ -27,6 +27,12 @@ def test_the_sdk_needs_the_standard_library_only(code: str) -> None:
     assert not modules_after(code) & HEAVY
 
 
+def test_what_a_run_does_not_always_need_is_imported_when_it_is_needed() -> None:
+    code = "from dagy import DAG, FlowSpec, RunContext, flow, task; import dagy.loader"
+    rarely = {"subprocess", "logging", "argparse", "zipfile", "uuid", "difflib", "ctypes", "asyncio", "pathspec"}
+    assert not modules_after(code) & rarely
+
+
 def test_importing_dagy_alone_loads_none_of_its_rooms() -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import dagy, sys; print(*[m for m in sys.modules if m.startswith('dagy.')])"],

@@ -26,7 +26,7 @@ local function end_if_over(batch)
 end
 
 -- A shard has ended: too many failures cancel the others of a batch that fails fast, the last one ends the batch.
-local function batch_progress(batch, shard, status, ttl)
+local function batch_progress(batch, shard, status)
   local key = batch_key(batch)
   redis.call('RPUSH', key .. ':done', shard)
   if end_if_over(batch) or status ~= 'FAILED' then return end

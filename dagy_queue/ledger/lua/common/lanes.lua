@@ -53,7 +53,7 @@ local function leave_window(id)
 end
 
 local function leave_queues(id)
-  for _, name in ipairs({ ':leases', ':delayed', ':published', ':stops', ':tasks' }) do redis.call('ZREM', P .. name, id) end
+  for _, name in ipairs({ ':leases', ':delayed', ':stops', ':tasks' }) do redis.call('ZREM', P .. name, id) end
   local pool, org = placed(id)
   if pool then redis.call('ZREM', lane_key(pool, org), id) end
 end
@@ -64,15 +64,27 @@ local function owe_stop(id, at)
   wake()
 end
 
--- The clock of a run's timeout starts with its first task, and goes on over its retries.
+-- The same for a task that no run owns: once, for nobody knows when it has ended. Whoever finds it running later than
+-- ECS may take to stop one asks again.
+local UNOWNED_AGAIN_SECONDS = 600
+
+local function owe_stop_of_unowned(arn)
+  if redis.call('SET', P .. ':stop_asked:' .. arn, 1, 'NX', 'EX', UNOWNED_AGAIN_SECONDS) then
+    owe_stop('task:' .. arn, now_ms())
+  end
+end
+
+-- The clock of a run's timeout starts with its first task, and goes on over its retries; so does that of each who shares
+-- its container, as they may be retried by themselves.
 local function start_clock(id)
-  local key = run_key(id)
-  local own = redis.call('HMGET', key, 'deadline', 'timeout', 'batch')
+  local own = redis.call('HMGET', run_key(id), 'deadline', 'timeout', 'batch')
   if own[1] then return end
   local timeout = own[2] or (own[3] and redis.call('HGET', batch_key(own[3]), 'timeout'))
   if not timeout then return end
   local deadline = now_ms() + tonumber(timeout)
-  redis.call('HSET', key, 'deadline', deadline)
-  redis.call('ZADD', P .. ':deadlines', deadline, id)
+  for _, each in ipairs(with_crew(id)) do
+    redis.call('HSET', run_key(each), 'deadline', deadline)
+    redis.call('ZADD', P .. ':deadlines', deadline, each)
+  end
   wake()
 end

@@ -15,7 +15,8 @@ local function resume(id)
   end
   local resumes = redis.call('HINCRBY', key, 'resumes', 1)
   redis.call('HDEL', key, 'claimed')
-  redis.call('ZADD', P .. ':resumed', now_ms(), id)
+  redis.call('ZREM', P .. ':passes', id)
+  note_sent('resumed', id, queue, now_ms())
   message = fill(message, 'id', '"' .. id .. '"')
   message = fill(message, 'tag', '"' .. id .. '/' .. own[5] .. '/' .. resumes .. '"')
   message = fill(message, 'attempt', own[5])
@@ -46,19 +47,31 @@ local function stop_one(id, completion)
   resume(id)
 end
 
--- What ends a container ends all that were in it.
-local function stop(id, completion)
-  local crew, arn = crew_of(id), redis.call('HGET', run_key(id), 'arn')
-  stop_one(id, completion)
-  for _, member in ipairs(crew) do
-    if arn then redis.call('HSET', run_key(member), 'arn', arn) end
-    stop_one(member, completion)
-  end
+-- One has left a container that goes on: where all who stay are cancelled, nobody wants it any more.
+local function stop_if_unwanted(leader)
+  local found = redis.call('HMGET', run_key(leader), 'phase', 'arn')
+  if IN_FLIGHT[found[1] or ''] and found[2] and nobody_wants(leader) then owe_stop(leader, now_ms()) end
 end
 
--- A waiting leader leaves: the first of its crew leads the others.
+-- What ends a container ends all that were in it.
+local function stop(id, completion)
+  local crew, own = crew_of(id), redis.call('HMGET', run_key(id), 'arn', 'leader')
+  stop_one(id, completion)
+  for _, member in ipairs(crew) do
+    if own[1] then redis.call('HSET', run_key(member), 'arn', own[1]) end
+    stop_one(member, completion)
+  end
+  if own[2] then stop_if_unwanted(own[2]) end
+end
+
+-- A waiting leader leaves: the first of its crew leads the others. Nobody knows of a launch without an answer whether
+-- there is a task with all of them in it: theirs is another attempt then, which has nothing in common with that task.
 local function hand_over(id)
   local crew = crew_of(id)
+  local own = redis.call('HMGET', run_key(id), 'asked', 'attempt')
+  if own[1] and own[1] == own[2] then
+    for _, member in ipairs(crew) do redis.call('HINCRBY', run_key(member), 'attempt', 1) end
+  end
   redis.call('HDEL', run_key(id), 'crew')
   local next_leader = table.remove(crew, 1)
   if not next_leader then return end

@@ -25,6 +25,18 @@ local function crew_of(id, listed)
   return crew
 end
 
+-- A run and those that share its container.
+local function with_crew(id)
+  local all = crew_of(id)
+  table.insert(all, 1, id)
+  return all
+end
+
+-- Time is over for a container: how ('start', or 1 for the run's timeout) is true of all that are in it.
+local function mark_late(id, how)
+  for _, each in ipairs(with_crew(id)) do redis.call('HSET', run_key(each), 'late', how) end
+end
+
 -- Whether a leader and all of its crew are cancelled.
 local function nobody_wants(leader)
   if not redis.call('HGET', run_key(leader), 'cancel') then return false end
@@ -34,9 +46,21 @@ local function nobody_wants(leader)
   return true
 end
 
+-- Tell monitors of a change of phase; of the end of an attempt, what kind of end it was.
+local function tell_phase(id, phase, before, now)
+  local key, kind = run_key(id), ''
+  if phase == 'STOPPED' then
+    kind = string.match(redis.call('HGET', key, 'completion') or '', '"kind": ?"([%a_]+)"') or ''
+  end
+  local since = tonumber(redis.call('HGET', key, 'at')) or now
+  tell('run', id, 'moved', table.concat({ phase, before or '', now - since, kind }, ' '))
+end
+
 local function enter_phase(id, phase, before, batch)
-  redis.call('HSET', run_key(id), 'phase', phase, 'at', now_ms())
-  if phase == 'RUNNING' then redis.call('HSETNX', run_key(id), 'started', now_ms()) end
+  local now = now_ms()
+  tell_phase(id, phase, before, now)
+  redis.call('HSET', run_key(id), 'phase', phase, 'at', now)
+  if phase == 'RUNNING' then redis.call('HSETNX', run_key(id), 'started', now) end
   count(batch, before, -1)
   count(batch, phase, 1)
   note(id, phase)
@@ -44,6 +68,11 @@ end
 
 -- Whether a run may have a task that the reconciler has to know of.
 local function has_task(phase) return IN_FLIGHT[phase or ''] and phase ~= 'SUBMITTING' end
+
+-- Whether an attempt is one that a run in this phase, at its own attempt, may still come to.
+local function is_ahead(attempt, own, phase)
+  return own and not TERMINAL[phase] and tonumber(attempt) > tonumber(own)
+end
 
 -- A leader takes its crew along from phase to phase, up to its end: that is each one's own.
 local function set_phase(id, phase)

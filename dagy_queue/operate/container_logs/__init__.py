@@ -1,0 +1,1 @@
+"""Reading the logs of containers for ``dagy-queue logs`` and ``explain``."""

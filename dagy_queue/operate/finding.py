@@ -1,0 +1,160 @@
+"""What an id on the command line means: a run, a batch, or a shard of one as ``BATCH:INDEX``; and reading it.
+
+Ids are not abbreviated: the part of an id that is unique today need not be tomorrow, and neither the ledger nor the
+record can look for one without reading everything.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from dagy_queue.errors import Problem, RequestInvalid, RunNotFound
+from dagy_queue.ids import is_run_id, shard_id
+from dagy_queue.ledger.overview import Overview
+from dagy_queue.operate.past import past_batch
+from dagy_queue.producer import DagLauncher
+from dagy_queue.producer.batch_report import BatchStatusReport, FailedShard, failed_shards, report_of_batch
+from dagy_queue.producer.explanation import Explanation
+from dagy_queue.producer.publisher import Publisher
+from dagy_queue.producer.results import RunStatusReport
+from dagy_queue.settings import Settings, settings
+
+_SHARD = re.compile(r"(?P<batch>[0-9A-Fa-f-]{32,36}):(?P<shard>[0-9]{1,9})")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A run or a batch."""
+
+    id: str
+    is_batch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BatchStatus:
+    """A batch, and why some of its shards failed."""
+
+    report: BatchStatusReport
+    failed: Sequence[FailedShard] = ()
+    """Some of the shards that failed, in the order they did."""
+
+    @property
+    def failures(self) -> int:
+        """How many did."""
+        return max(len(self.failed), self.report["counts"].get("FAILED", 0))
+
+
+class Desk:
+    """Where commands look runs and batches up. In direct mode there are only runs, and their records."""
+
+    def __init__(self) -> None:
+        self.launcher = DagLauncher()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings of the process."""
+        return settings()
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether launches go to ECS without a queue."""
+        return self.settings.launch.mode == "direct"
+
+    @property
+    def publisher(self) -> Publisher:
+        """The way to Redis. Raises SettingsInvalid in direct mode."""
+        return self.launcher.publisher
+
+    @cached_property
+    def overview(self) -> Overview:
+        """The ledger's overview. Raises SettingsInvalid in direct mode."""
+        return Overview(self.publisher.redis)
+
+    def find(self, text: str, org: str = "") -> Target:
+        """Return what an id means. Raises RunNotFound if neither the ledger nor the record knows it, for this org."""
+        identifier = run_id_of(text)
+        if not identifier:
+            allowed = "the id of a run or a batch, as launch, fan-out and list print it"
+            raise RequestInvalid([Problem("id", text, allowed)], "command")
+        if not is_run_id(identifier):
+            raise not_found(text)
+        kind = "" if self.is_direct else self.overview.kind_of(identifier)
+        if kind == "run" and self._may_see(self.publisher.runs.get(identifier).org_id, org):
+            return Target(identifier)
+        if not kind and self.launcher.get_run_status(identifier, org_id=org) is not None:
+            return Target(identifier)
+        if kind != "run" and self._batch_report(identifier, org) is not None:
+            return Target(identifier, is_batch=True)
+        raise not_found(text, org)
+
+    def run_status(self, run_id: str, org: str = "") -> RunStatusReport:
+        """Return a run. Raises RunNotFound."""
+        found = self.launcher.get_run_status(run_id, org_id=org)
+        if found is None:
+            raise not_found(run_id, org)
+        return found
+
+    def explanation(self, run_id: str, org: str = "") -> Explanation:
+        """Return what became of a run. Raises RunNotFound."""
+        found = self.launcher.explain(run_id, org_id=org)
+        if found is None:
+            raise not_found(run_id, org)
+        return found
+
+    def telling_shard(self, batch_id: str, org: str = "") -> Explanation:
+        """Explain the shard that tells most of a batch: the first that failed, or else the first. Raises RunNotFound.
+
+        A batch of nothing has none, nor has one whose shards no dispatcher has entered so far.
+        """
+        status = self.batch_status(batch_id, org, most_failures=1)
+        run_id = status.failed[0]["run_id"] if status.failed else shard_id(batch_id, 0)
+        found = self.launcher.explain(run_id, org_id=org)
+        if found is None:
+            raise RunNotFound(f"there is no shard of batch {batch_id} to explain: {_why_no_shard(status.report)}")
+        return found
+
+    def batch_status(self, batch_id: str, org: str = "", *, most_failures: int = 0) -> BatchStatus:
+        """Return a batch, from the ledger while it is there and by its runs' records after that. Raises RunNotFound."""
+        report = self._batch_report(batch_id, org)
+        if report is None:
+            raise not_found(batch_id, org)
+        if not most_failures or self.is_direct:
+            return BatchStatus(report)
+        return BatchStatus(report, failed_shards(self.overview, report, most_failures))
+
+    def _batch_report(self, batch_id: str, org: str) -> BatchStatusReport | None:
+        for brief in [] if self.is_direct else self.overview.batches([batch_id]):
+            return report_of_batch(brief) if self._may_see(brief.org_id, org) else None
+        return past_batch(batch_id, org or self.settings.records.org_id)
+
+    def _may_see(self, owner: str, org: str) -> bool:
+        return all(owner == each for each in (org, self.settings.records.org_id) if each)
+
+
+def run_id_of(text: str) -> str:
+    """Return the run that an id means; the id itself if it is not ``BATCH:INDEX``."""
+    match = _SHARD.fullmatch(text.strip())
+    if match is None:
+        return text.strip()
+    try:
+        return shard_id(str(uuid.UUID(match["batch"])), int(match["shard"]))
+    except ValueError:
+        return text.strip()
+
+
+def _why_no_shard(report: BatchStatusReport) -> str:
+    if report["error_message"] or report["total"] == 0:
+        return report["error_message"] or "it is empty, and nothing ran"
+    if report["total"] is None:
+        return "its shards are not counted yet; `dagy-queue doctor` says whether a dispatcher is at work"
+    return "none is entered yet; `dagy-queue doctor` says whether a dispatcher is at work"
+
+
+def not_found(text: str, org: str = "") -> RunNotFound:
+    """Return the error for an id that nobody knows."""
+    of_org = f" of org {org!r}" if org else ""
+    return RunNotFound(f"there is no run or batch {text!r}{of_org}: `dagy-queue list` shows those there are")

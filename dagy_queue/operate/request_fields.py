@@ -1,0 +1,133 @@
+"""From words on the command line to the fields of a request; pure but for the files that ``@`` names.
+
+``launch`` and ``fan-out`` share it. Values are JSON where they can be read as such, else text: ``--param year=2024`` is
+a number, ``--param day=2024-01-31`` a text, ``--param 'day="2024"'`` a text as well.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from dagy_queue.errors import Problem, RequestInvalid
+
+_PAIR = "a name and a value, as in name=value"
+
+
+def value_of(text: str) -> Any:
+    """Return the JSON value of a text; the text itself if it is none."""
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return text
+
+
+def pairs(option: str, given: Iterable[str] | None) -> dict[str, str]:
+    """Return ``name=value`` words as a dict of texts; of a name that is given twice, the last counts.
+
+    Raises RequestInvalid.
+    """
+    found: dict[str, str] = {}
+    for word in given or ():
+        name, equals, value = word.partition("=")
+        if not (name and equals):
+            # A value may be a secret, so only what stands for the name is shown.
+            raise RequestInvalid([Problem(option, name[:40], _PAIR)], "command")
+        found[name] = value
+    return found
+
+
+def values(option: str, given: Iterable[str] | None) -> dict[str, Any]:
+    """Return ``name=value`` words as a dict of JSON values. Raises RequestInvalid."""
+    return {name: value_of(text) for name, text in pairs(option, given).items()}
+
+
+def document(option: str, text: str) -> dict[str, Any]:
+    """Return a JSON object, given as text or as ``@file``. Raises RequestInvalid."""
+    if not text:
+        return {}
+    source = text
+    if text.startswith("@"):
+        try:
+            source = Path(text[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as exc:
+            why = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
+            raise RequestInvalid([Problem(option, text, f"a file that can be read: {why}")], "command") from None
+    try:
+        found = json.loads(source, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as exc:
+        raise RequestInvalid([Problem(option, text, f"a JSON object, or @file: {exc}")], "command") from None
+    if not isinstance(found, dict):
+        raise RequestInvalid([Problem(option, text, "a JSON object, or @file with one")], "command")
+    return found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Words:
+    """What was said of a run; '' and () are not said."""
+
+    flow: str = ""
+    command: Sequence[str] = ()
+    version: str = ""
+    image: str = ""
+    task_definition: str = ""
+    parameters: str = ""
+    params: Sequence[str] | None = None
+    env: Sequence[str] | None = None
+    secrets: Sequence[str] | None = None
+    more: Sequence[str] | None = None
+    plain: Mapping[str, Any] = field(default_factory=dict)
+    """Fields that need no reading; '' and None are not said."""
+
+    @property
+    def is_container(self) -> bool:
+        """Whether a container is meant: then the words are its command."""
+        return bool(self.image or self.task_definition)
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of a request. Raises RequestInvalid for words that do not go together, or mean nothing."""
+        given = document("parameters", self.parameters) | values("param", self.params)
+        self._check(given)
+        named = {
+            "kind": "container" if self.is_container else "",
+            "flow_name": self.flow,
+            "flow_version": self.version,
+            "image": self.image,
+            "task_definition": self.task_definition,
+            "command": list(self.command),
+            "parameters": given,
+            "extra_env_vars": pairs("env", self.env),
+            "secrets_env": pairs("secret", self.secrets),
+            **self.plain,
+        }
+        said = {name: value for name, value in named.items() if value not in ("", None, [], {})}
+        return said | values("set", self.more)
+
+    def _check(self, parameters: Mapping[str, Any]) -> None:
+        if not (self.flow or self.is_container or self.plain.get("profile") or self.more):
+            raise _refused("FLOW", "", "the name of a flow, or --image or --task-definition for a container")
+        if self.flow and self.command:
+            allowed = "nothing behind the name of a flow: parameters go by --param name=value"
+            raise _refused("COMMAND", " ".join(self.command), allowed)
+        if self.is_container and (parameters or self.version):
+            what, value = ("param", parameters) if parameters else ("version", self.version)
+            raise _refused(what, value, "nothing for a container: its command goes behind --, its variables by --env")
+
+
+def words_of(flow: str, command: Sequence[str] | None, *, image: str, task_definition: str, **more: Any) -> Words:
+    """Return what was said; where a container is meant, the word in the flow's place is its command's first."""
+    words = Words(command=tuple(command or ()), image=image, task_definition=task_definition, **more)
+    if flow and words.is_container:
+        return replace(words, command=(flow, *words.command))
+    return replace(words, flow=flow)
+
+
+def _refused(option: str, value: Any, allowed: str) -> RequestInvalid:
+    return RequestInvalid([Problem(option, value, allowed)], "command")
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"JSON has no {name}")

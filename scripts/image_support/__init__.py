@@ -1,0 +1,1 @@
+"""``./scripts/build-image``: from a checkout to an image, and from there to ECR. Standard library only."""

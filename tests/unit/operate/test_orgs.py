@@ -1,0 +1,76 @@
+"""The org that commands mean, and that no command leads to another org's runs and batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dagy_queue.ledger import RunStatus
+from dagy_queue.settings import settings
+from tests.unit.operate.kit import World, dagy_queue, failed, listed
+
+# Celery 5.7's Redis backend calls what redis-py 8 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
+
+
+@pytest.mark.parametrize("command", ["status", "explain", "results", "cancel", "retry", "watch", "logs"])
+def test_another_orgs_run_or_batch_is_not_found(world: World, command: str) -> None:
+    run_id = world.held()
+    for identifier in (run_id, world.batch(1).batch_id):
+        answer = dagy_queue(command, identifier, "--org", "umbrella")
+        assert (answer.code, answer.out) == (5, "")
+    assert world.runs.get(run_id).cancel_reason == ""
+
+
+def test_the_org_may_come_from_the_environment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = world.held()
+    monkeypatch.setenv("DAGY_ORG_ID", "umbrella")
+    assert dagy_queue("status", run_id).code == 5
+    assert listed() == []
+    monkeypatch.setenv("DAGY_ORG_ID", "acme")
+    assert dagy_queue("status", run_id).code == 0
+
+
+def become_umbrella(monkeypatch: pytest.MonkeyPatch, directory: Path, said_in: str = "variable") -> None:
+    """Have the process's settings name an org."""
+    if said_in == "file":
+        (directory / "dagy-queue.toml").write_text('[records]\norg_id = "umbrella"\n')
+        monkeypatch.setenv("DAGY_QUEUE_CONFIG", str(directory / "dagy-queue.toml"))
+    else:
+        monkeypatch.setenv("DAGY_ORG_ID", "umbrella")
+    settings.cache_clear()
+
+
+@pytest.mark.parametrize("said_in", ["variable", "file"])
+@pytest.mark.parametrize("command", ["status", "explain", "results", "cancel", "retry", "watch", "logs"])
+def test_a_process_of_one_org_finds_no_run_or_batch_of_another(
+    world: World, command: str, said_in: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id, batch_id = world.ended(RunStatus.FAILED, failed()), world.batch(1).batch_id
+    become_umbrella(monkeypatch, tmp_path, said_in)
+    for identifier in (run_id, batch_id):
+        answer = dagy_queue(command, identifier)
+        assert (answer.code, answer.out) == (5, "")
+        assert "of org 'umbrella'" in answer.err
+
+
+def test_the_org_of_the_settings_file_is_the_one_that_commands_mean(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.held()
+    become_umbrella(monkeypatch, tmp_path, "file")
+    assert listed() == []
+    run_id = dagy_queue("launch", "etl").out.strip()
+    assert world.runs.get(run_id).org_id == "umbrella"
+    assert listed() == [run_id]
+
+
+@pytest.mark.parametrize("command", [["list"], ["watch", "--once"], ["status", "r"], ["launch", "etl", "--wait"]])
+def test_a_process_of_one_org_refuses_to_read_another(
+    world: World, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    become_umbrella(monkeypatch, tmp_path)
+    answer = dagy_queue(*command, "--org", "acme")
+    assert (answer.code, answer.out) == (2, "")
+    assert "runs of 'acme' are not read here, but those of 'umbrella' alone" in answer.err
