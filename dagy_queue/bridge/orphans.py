@@ -36,8 +36,9 @@ class OrphanSearch:
         *,
         container_name: str,
         stop_orphans: bool,
-        goes_on: Callable[[str], bool],
+        goes_on: Callable[[str], bool | None],
     ) -> None:
+        """``goes_on`` tells whether a run that the ledger does not know goes on; None where nobody can tell."""
         self._aws = aws
         self._runs = runs
         self._sweeps = sweeps
@@ -71,13 +72,16 @@ class OrphanSearch:
             ours = [task for task in tasks if str(task.get("startedBy", "")).startswith(STARTED_BY_PREFIX)]
             observed = list(observations(ours, self._container_name))
             for observation, answer in zip(observed, self._runs.apply(observed), strict=True):
-                if answer is Applied.UNKNOWN and not self._goes_on(observation.attempt_id.run_id):
-                    self._orphaned(observation.task_arn)
+                goes_on = answer is not Applied.UNKNOWN or self._goes_on(observation.attempt_id.run_id)
+                if not goes_on:
+                    self._orphaned(observation.task_arn, is_certain=goes_on is False)
                     yield observation.task_arn
 
-    def _orphaned(self, task_arn: str) -> None:
-        log.warning("orphan_task", task_arn=task_arn, stopped=self._stop_orphans)
-        if self._stop_orphans:
+    def _orphaned(self, task_arn: str, *, is_certain: bool) -> None:
+        """Report an orphan. Only one that surely is one is stopped: it may be a run of direct mode, and at work."""
+        stopped = self._stop_orphans and is_certain
+        log.warning("orphan_task", task_arn=task_arn, stopped=stopped, record="read" if is_certain else "refused")
+        if stopped:
             self._sweeps.unwanted([task_arn])
 
     def _running(self, query: Mapping[str, Any], region: str) -> Iterator[str]:

@@ -20,7 +20,8 @@ from dagy_queue.errors import AwsError, AwsRefused, LedgerError, RedisUnavailabl
 from dagy_queue.ledger import RedisConnection, RunLedger, RunStatus
 from dagy_queue.ledger.leadership import RECONCILER, Leadership
 from dagy_queue.ledger.sweeps import SweepLedger
-from dagy_queue.records.runs import find_run
+from dagy_queue.records.base import NO_TABLE
+from dagy_queue.records.runs import find_run_of_any_org
 from dagy_queue.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -104,10 +105,13 @@ class Reconciler:
         self._orphans.sweep(clusters)
 
 
-def _goes_on_in_the_record(run_id: str) -> bool:
-    """Tell whether the record has a run that has not ended: one in direct mode. Without a table there is no record."""
+def _goes_on_in_the_record(run_id: str) -> bool | None:
+    """Tell whether the record has a run that has not ended, of any org: one in direct mode. None if it may not be read.
+
+    Without a table there is no record.
+    """
     try:
-        record = find_run(run_id)
-    except AwsRefused:
-        return False
+        record = find_run_of_any_org(run_id)
+    except AwsRefused as exc:
+        return False if exc.code == NO_TABLE else None
     return record is not None and not RunStatus(record.status).is_final

@@ -30,7 +30,7 @@ from dagy_queue.bridge.run_metrics import RunMetrics
 from dagy_queue.bridge.shared import Shared
 from dagy_queue.bridge.verdicts import Rules
 from dagy_queue.ledger import RedisConnection, RunLedger
-from dagy_queue.records.runs import find_run
+from dagy_queue.records.runs import find_run_of_any_org
 from dagy_queue.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -127,7 +127,7 @@ class Bridge:
         return Quarantine(
             find=lambda: find_dead_letters(self._aws.sqs, url, self._settings.bridge),
             connect=self._queue,
-            is_recorded=recorded_in(find_run),
+            is_recorded=recorded_in(find_run_of_any_org),
             troubles=self._shared.troubles,
         )
 

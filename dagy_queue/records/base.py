@@ -24,6 +24,9 @@ from dagy_queue.errors import AwsRefused
 BILLING = "PAY_PER_REQUEST"
 """How the tables are billed: a table that is not used costs nothing."""
 
+NO_TABLE = "ResourceNotFoundException"
+"""The code of a refusal where a table is not there."""
+
 _MAKE_TABLES = "`dagy-queue tables create` makes the tables and indexes that are missing"
 _ABOUT_ITS_ENDPOINT = re.compile("endpoint|URL")
 _binding = threading.Lock()
@@ -85,7 +88,7 @@ def dynamodb(operation: str) -> Iterator[None]:
         with mapped(operation), _unwrapped(operation):
             yield
     except AwsRefused as exc:
-        if exc.code == "ResourceNotFoundException" or "specified index" in str(exc):
+        if exc.code == NO_TABLE or "specified index" in str(exc):
             raise AwsRefused(f"{exc}; {_MAKE_TABLES}", code=exc.code, operation=operation) from exc
         raise
 

@@ -10,11 +10,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from dagy_queue.aws.clients import AwsClients
+from dagy_queue.bridge import orphans
+from dagy_queue.bridge import reconciler as module
 from dagy_queue.bridge.orphans import OrphanSearch
 from dagy_queue.bridge.reconciler import Reconciler
 from dagy_queue.errors import AwsRefused, LedgerError, RedisUnavailable
+from dagy_queue.ids import AttemptId, new_id
 from dagy_queue.ledger import RedisConnection
 from dagy_queue.ledger.sweeps import SweepLedger
+from dagy_queue.records.base import NO_TABLE
 from tests.unit.kit import settings_on
 
 LOOKS = {
@@ -91,3 +95,30 @@ def test_without_redis_the_turn_ends_and_the_next_one_begins_anew(
         reconciler.run(stopping)
     assert done == ["look_for_unanswered", "recount", "sweep"]  # the second turn, in which it was told to stop
     assert [line["event"] for line in logs] == ["reconciling_failed"]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "stops"),
+    [
+        (AwsRefused("dynamodb:GetItem: not there", code=NO_TABLE), True),
+        (AwsRefused("dynamodb:GetItem: not authorized", code="AccessDeniedException"), False),
+        (AwsRefused("dynamodb:GetItem: no credentials", code="NoCredentials"), False),
+    ],
+)
+def test_an_orphan_is_stopped_only_where_the_record_surely_has_no_run_of_it(
+    connection: RedisConnection, monkeypatch: pytest.MonkeyPatch, refusal: AwsRefused, stops: bool
+) -> None:
+    def refuse(_: str) -> None:
+        raise refusal
+
+    task = {"taskArn": "arn:aws:ecs:us-east-1:1:task/dagy/1", "startedBy": AttemptId(new_id(), 1).started_by}
+    task |= {"lastStatus": "RUNNING", "desiredStatus": "RUNNING", "version": 1, "containers": []}
+    monkeypatch.setattr(module, "find_run_of_any_org", refuse)
+    monkeypatch.setattr(OrphanSearch, "_running", lambda *_: iter([task["taskArn"]]))
+    monkeypatch.setattr(orphans, "describe", lambda *_: ([task], []))
+    settings = settings_on(connection, reconciler={"stop_orphans": True})
+    with capture_logs() as logs:
+        Reconciler(settings, AwsClients(settings.aws), connection)._sweep_if_due()
+    [told] = [line for line in logs if line["event"] == "orphan_task"]
+    assert (told["task_arn"], told["stopped"]) == (task["taskArn"], stops)
+    assert connection.client.exists(connection.key("stops")) == stops
