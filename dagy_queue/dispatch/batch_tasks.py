@@ -11,6 +11,7 @@ from celery import Celery, Task
 from celery.exceptions import Reject, Retry
 
 from dagy_queue.dispatch import batch_end, expansion
+from dagy_queue.dispatch.outages import MOST_WAITS, wait_after
 from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import AwsError, BatchNotFound, RedisUnavailable
 from dagy_queue.messaging.names import CANCEL_BATCH_TASK, END_BATCH_TASK, FAN_OUT_TASK
@@ -25,7 +26,7 @@ _RETRY_SECONDS, _MOST_RETRIES = 2, 100
 def register_batches(app: Celery, services: Services) -> None:
     """Add the tasks to the app of a dispatcher."""
 
-    @app.task(bind=True, shared=False, name=FAN_OUT_TASK, acks_late=True, typing=False, max_retries=_MOST_RETRIES)
+    @app.task(bind=True, shared=False, name=FAN_OUT_TASK, acks_late=True, typing=False, max_retries=MOST_WAITS)
     def fan_out(self: Task, batch_id: str) -> dict[str, Any]:
         """Enter a batch's shards in the ledger; see ``dispatch/expansion.py``."""
 
@@ -63,8 +64,11 @@ def _expand(services: Services, task: Task, batch_id: str) -> dict[str, Any]:
     try:
         return expansion.expand(services, batch_id, task.request.root_id or batch_id)
     except AwsError as exc:
-        if task.request.retries < _MOST_RETRIES:
-            raise task.retry(exc=exc, countdown=_RETRY_SECONDS) from exc
+        if cancelled := services.batches.get(batch_id).cancel_reason:  # nobody waits for its other shards
+            why = f"it was cancelled ({cancelled}) while its manifest could not be read: {exc}"
+            return expansion.refuse(services, batch_id, why)
+        if task.request.retries < MOST_WAITS:
+            raise task.retry(exc=exc, countdown=wait_after(task.request.retries)) from exc
         return expansion.refuse(services, batch_id, f"its manifest cannot be read: {exc}")
     except (RedisUnavailable, BatchNotFound, expansion.ExpansionMoved):
         raise

@@ -16,6 +16,7 @@ from dagy.contract import ContractError, ErrorReport, ExitCode, ReportStatus, Ru
 from dagy_queue.aws.refusals import will_stay
 from dagy_queue.dispatch.endings import not_started, timed_out
 from dagy_queue.dispatch.next_attempt import changed_request, growth_limits, next_attempt
+from dagy_queue.dispatch.outages import FIRST_WAIT, MOST_WAITS
 from dagy_queue.dispatch.retries import is_skipped, plan_retry
 from dagy_queue.dispatch.services import Services
 from dagy_queue.dispatch.verdicts import without_another
@@ -27,10 +28,6 @@ from dagy_queue.outcomes import Kind, Outcome, explain_worker_exit
 from dagy_queue.outcomes.final_words import skipped
 from dagy_queue.outcomes.worker_reports import in_words_of, with_error, without_success
 from dagy_queue.requests import ContainerRequest, LaunchRequest
-
-_POSTPONE_SECONDS = 5.0
-"""Longer each time, up to a minute: a hundred of them are an hour and a half."""
-_MOST_POSTPONEMENTS = 100
 
 
 class Revoked(Exception):
@@ -164,7 +161,7 @@ def _postpone(services: Services, stopped: StoppedRun, error: AwsError) -> None:
     """
     if will_stay(error):
         return
-    if services.runs.postpone(stopped.attempt_id, _POSTPONE_SECONDS, _MOST_POSTPONEMENTS):
+    if services.runs.postpone(stopped.attempt_id, FIRST_WAIT, MOST_WAITS):
         raise Ignore from error
 
 

@@ -25,7 +25,7 @@ from dagy_queue.errors import (
 )
 from dagy_queue.ids import AttemptId
 from dagy_queue.launching.attempts import launch_attempt
-from dagy_queue.launching.calls import stop_task
+from dagy_queue.launching.calls import RUN_TASK, stop_task
 from dagy_queue.launching.definition_cache import LedgerCache
 from dagy_queue.launching.planner import Plan, Planner
 from dagy_queue.launching.refusals import Refusal, backoff, is_last_try, refusal_of
@@ -168,7 +168,7 @@ class Launcher:
             new_attempt=refusal is Refusal.NEW_ATTEMPT,
             give_up_after=dispatch.start_timeout,
             reason=str(error),
-            throttled=isinstance(error, AwsThrottled),
+            throttled=_lowers_rate(error),
             unanswered=isinstance(error, AwsUnavailable),
         )
         log.warning("launch_refused", run_id=grant.attempt_id.run_id, released=released.value, error=str(error))
@@ -184,6 +184,11 @@ class Launcher:
             log.warning("outcome_not_recorded", run_id=attempt_id.run_id, error=str(exc))
         except LedgerError:
             log.exception("run_not_ended", run_id=attempt_id.run_id)
+
+
+def _lowers_rate(error: DagyQueueError) -> bool:
+    """Tell whether AWS throttled RunTask: the calls before it have quotas of their own."""
+    return isinstance(error, AwsThrottled) and error.operation == RUN_TASK
 
 
 def _refusal_of(error: DagyQueueError) -> Refusal:

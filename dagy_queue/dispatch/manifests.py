@@ -2,8 +2,8 @@
 
 The first pass checks every line and counts them; only then does the batch have a total, and only then is a shard
 entered. The second pass, of the same version of the object, enters them; after a redelivery it goes on where the
-ledger is. A manifest with a bad line, or that cannot be read, fails its batch.
-``dispatch/expansion.py`` calls all of it.
+ledger is. A manifest with a bad line, or that S3 refuses for good, fails its batch; an AwsError says that it cannot be
+read for now. ``dispatch/expansion.py`` calls all of it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from dagy_queue.aws.objects import CHANGED, ObjectStream
+from dagy_queue.aws.refusals import is_about_credentials
 from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import AwsRefused, Problem
 from dagy_queue.ledger import BatchRecord
@@ -34,13 +35,18 @@ class ManifestRefused(Exception):
 
 
 def count(services: Services, batch: BatchRecord) -> BatchRecord:
-    """Check a batch's manifest and count its shards; return the batch as it is then. Raises ManifestRefused."""
+    """Check a batch's manifest and count its shards; return the batch as it is then.
+
+    Raises ManifestRefused, or an AwsError if it cannot be read for now.
+    """
     manifest = _of(services, batch)
     stream = _stream(services, manifest)
     problems: list[Problem] = []
     try:
         total = _checked_total(manifest, read_request(batch.request), stream, problems)
     except AwsRefused as exc:
+        if is_about_credentials(exc):
+            raise
         raise ManifestRefused(f"the manifest {manifest.uri} cannot be read: {exc}") from exc
     if problems:
         lines = "".join(f"\n  - {problem}" for problem in problems[:MAX_PROBLEMS])
@@ -52,7 +58,10 @@ def count(services: Services, batch: BatchRecord) -> BatchRecord:
 
 
 def delta_chunks(services: Services, batch: BatchRecord) -> Iterator[list[dict[str, Any]]]:
-    """Yield what the shards that are not entered yet differ in, a chunk at a time. Raises ManifestRefused."""
+    """Yield what the shards that are not entered yet differ in, a chunk at a time.
+
+    Raises ManifestRefused, or an AwsError if the manifest cannot be read for now.
+    """
     manifest, request = _of(services, batch), read_request(batch.request)
     rows = _rows(manifest, _stream(services, manifest, tag=batch.manifest_tag), [])
     deltas = (delta_of(request, row) for _, row in islice(rows, batch.expanded, batch.total))
@@ -60,6 +69,8 @@ def delta_chunks(services: Services, batch: BatchRecord) -> Iterator[list[dict[s
         while chunk := list(islice(deltas, SPEC_CHUNK)):
             yield chunk
     except AwsRefused as exc:
+        if is_about_credentials(exc):
+            raise
         what = "was changed while it was read" if exc.code == CHANGED else f"cannot be read any more: {exc}"
         raise ManifestRefused(f"the manifest {manifest.uri} {what}") from exc
 

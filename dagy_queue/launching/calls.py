@@ -14,6 +14,9 @@ from dagy_queue.errors import AwsCapacity, AwsError, AwsRefused, AwsUnavailable
 if TYPE_CHECKING:
     from mypy_boto3_ecs.type_defs import RunTaskResponseTypeDef
 
+RUN_TASK = "ecs:RunTask"
+"""The operation that errors of a launch's own call name."""
+
 _MAX_REASON = 255
 _CAPACITY_REASONS = ("RESOURCE:", "AGENT", "capacity is unavailable", "limit on the number of")
 _GONE = ("taskdefinition is inactive", "taskdefinition not found", "unable to describe task definition")
@@ -25,7 +28,7 @@ def run_task(aws: AwsClients, region: str, parameters: Mapping[str, Any]) -> str
     Raises an AwsError: AwsCapacity if ECS has no room, AwsRefused if it would refuse again.
     """
     try:
-        with mapped("ecs:RunTask"):
+        with mapped(RUN_TASK):
             answer = aws.in_region(region).ecs.run_task(**parameters)
     except AwsRefused as exc:
         return _adopted(exc)
@@ -70,7 +73,7 @@ def _placement_error(answer: RunTaskResponseTypeDef) -> AwsError:
     failures = answer.get("failures", [])
     said = "; ".join(f"{f.get('reason', '')} {f.get('detail', '')}".strip() for f in failures)
     if not said:
-        return AwsUnavailable("ecs:RunTask: the answer had neither a task nor a failure", operation="ecs:RunTask")
+        return AwsUnavailable(f"{RUN_TASK}: the answer had neither a task nor a failure", operation=RUN_TASK)
     if any(sign.lower() in said.lower() for sign in _CAPACITY_REASONS):
-        return AwsCapacity(f"ecs:RunTask: {said}; it will be repeated later", operation="ecs:RunTask")
-    return AwsRefused(f"ecs:RunTask: {said}", operation="ecs:RunTask")
+        return AwsCapacity(f"{RUN_TASK}: {said}; it will be repeated later", operation=RUN_TASK)
+    return AwsRefused(f"{RUN_TASK}: {said}", operation=RUN_TASK)

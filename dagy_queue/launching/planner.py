@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from dagy_queue.aws.clients import AwsClients
+from dagy_queue.aws.refusals import is_about_credentials
 from dagy_queue.errors import AwsRefused, Problem, RequestInvalid
 from dagy_queue.ids import AttemptId
 from dagy_queue.launching.definition_cache import DefinitionCache
@@ -150,6 +151,8 @@ class Planner:
         try:
             document = self._definitions.existing(name, region)
         except AwsRefused as exc:
+            if is_about_credentials(exc):
+                raise
             allowed = f"a task definition that exists in {region} ({exc})"
             raise RequestInvalid([Problem("task_definition", name, allowed)]) from exc
         if request.secrets_env:

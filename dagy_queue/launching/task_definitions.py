@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dagy_queue.aws.errors import mapped
+from dagy_queue.aws.refusals import is_about_credentials
 from dagy_queue.errors import AwsRefused
 from dagy_queue.launching.definition_cache import DefinitionCache
 from dagy_queue.launching.definitions import Definition, definition_of
@@ -88,7 +89,9 @@ class TaskDefinitions:
     def _found(self, digest: str, document: Mapping[str, Any], region: str) -> str | None:
         try:
             found = self._describe(self._name(digest, document), region)
-        except AwsRefused:
+        except AwsRefused as exc:
+            if is_about_credentials(exc):
+                raise
             return None
         return str(found["taskDefinitionArn"])
 

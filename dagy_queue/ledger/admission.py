@@ -211,7 +211,7 @@ class AdmissionLedger:
         """Hold a run again, for ``delay`` seconds, after a launch that did not happen.
 
         ``new_attempt`` asks for a new client token (a placement failure is replayed under the old one). ``throttled``
-        lowers the rate of all dispatchers. ``unanswered``: AWS may have made a task all the same.
+        (RunTask was) lowers the rate of all dispatchers. ``unanswered``: AWS may have made a task all the same.
         """
         flags = (reason, int(throttled), int(unanswered))
         numbers = (int(delay * 1000), int(new_attempt), int(give_up_after * 1000), *flags)

@@ -13,6 +13,7 @@ from dagy_queue.messaging.names import LAUNCH_QUEUE, LAUNCH_TASK
 from dagy_queue.messaging.publication import enter_on_publish, shown_kwargs
 from dagy_queue.producer.building import default_builder
 from dagy_queue.requests import ContainerRequest, LaunchRequest, RunRequest
+from dagy_queue.requests.json_values import json_problems
 
 _CELERYS_FALLBACK = "default"
 """Name of the app that Celery makes up where a program has none (``celery._state``)."""
@@ -27,13 +28,25 @@ def launch_sig(request: RunRequest | None = None, *, receives: str | None = None
     enter_on_publish()
     checked = default_builder().build(request, fields)
     kwargs: dict[str, Any] = {"request": to_json(checked)}
-    if receives is not None and not isinstance(checked, LaunchRequest):
-        raise RequestInvalid([Problem("receives", receives, "only flows have parameters to receive a result")])
     if receives is not None:
+        _check_receives(receives, checked)
         kwargs["receives"] = receives
     shown = shown_kwargs(kwargs["request"])
     options = {"queue": LAUNCH_QUEUE, "immutable": receives is None, "kwargsrepr": shown}
     return signature(LAUNCH_TASK, kwargs=kwargs, app=_own_app(), **options)
+
+
+def _check_receives(receives: object, request: RunRequest) -> None:
+    """Raise RequestInvalid for what names no parameter; False takes the result of the task before, and drops it."""
+    if not isinstance(request, LaunchRequest):
+        raise RequestInvalid([Problem("receives", receives, "only flows have parameters to receive a result")])
+    if receives is False:
+        return
+    if not isinstance(receives, str) or not receives:
+        allowed = "the name of the parameter that gets the result, a text that is not empty; None receives nothing"
+        raise RequestInvalid([Problem("receives", receives, allowed)])
+    if problems := list(json_problems(receives, "receives")):
+        raise RequestInvalid(problems)
 
 
 def _own_app() -> Celery | None:

@@ -68,9 +68,13 @@ def find_packages(org_id: str, slugs: Iterable[str]) -> list[DepPackage]:
     with dynamodb("dynamodb:BatchGetItem"):
         found = {(p.package_id, p.version): p for p in DepPackageModel.batch_get(keys, consistent_read=True)}
     if missing := [key for key in keys if key not in found]:
+        or_else = again = ""
+        if any(version == LATEST for _, version in missing):
+            or_else = ", or all of its versions are deprecated"
+            again = f"; `dagy-queue dep activate SLUG@VERSION --org {org_id}` allows a deprecated one again"
         raise PackageNotFound(
-            f"no dependency package {_names(missing)} is registered for org {org_id!r}; register it with "
-            f"`dagy-queue dep push PATH --version VERSION --org {org_id}`, or as a DepPackageModel"
+            f"no dependency package {_names(missing)} is registered for org {org_id!r}{or_else}; register it with "
+            f"`dagy-queue dep push PATH --version VERSION --org {org_id}`, or as a DepPackageModel{again}"
         )
     if deprecated := [key for key in keys if not found[key].is_active]:
         raise PackageNotFound(

@@ -1,6 +1,6 @@
 -- Put a leased run back after a launch that did not happen. ARGV: run id, attempt, delay in milliseconds, 1 if the
 -- next try needs a new client token (a new attempt), milliseconds after which to give up, error text, 1 if AWS refused
--- it for its rate, 1 if nobody knows whether there is a task now (no answer came).
+-- RunTask for its rate, 1 if nobody knows whether there is a task now (no answer came).
 -- Returns 'held', 'stale', 'cancelled' or 'expired' (the caller must complete the run in the last two).
 local id, attempt = ARGV[1], ARGV[2]
 local key = run_key(id)

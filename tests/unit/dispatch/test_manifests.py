@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import json
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,17 +15,17 @@ from dagy_queue.dispatch import batch_end, expansion, manifests
 from dagy_queue.dispatch.services import Services
 from dagy_queue.errors import AwsUnavailable
 from dagy_queue.ids import AttemptId, new_id, shard_id
-from dagy_queue.ledger import Continuation, Phase, RedisConnection, RunStatus
+from dagy_queue.ledger import Phase, RedisConnection, RunStatus
 from dagy_queue.messaging.states import mark_all_parked, parked_state
 from dagy_queue.requests.policies import BatchPolicy
 from dagy_queue.requests.sources import Manifest, manifest
+from tests.unit.dispatch.manifest_kit import KEY, publish, rows, sent
 from tests.unit.s3_kit import FakeS3
 
 # Celery 5.7's Redis backend calls what redis-py 8 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
 
 DONE = {"outcome": {"kind": "succeeded", "summary": "ok"}}
-KEY = "shards.jsonl"
 
 
 @pytest.fixture
@@ -38,32 +37,6 @@ def s3() -> FakeS3:
 def reading(services: Services, s3: FakeS3) -> Services:
     """Services whose S3 has the manifest."""
     return replace(services, aws=SimpleNamespace(s3=s3))  # type: ignore[arg-type]
-
-
-def rows(count: int) -> bytes:
-    return b"".join(b'{"n": %d}\n' % n for n in range(count))
-
-
-def publish(services: Services, most: int | None = None, **policy: Any) -> str:
-    batch_id = new_id()
-    fields = {
-        "request": json.dumps({"kind": "flow", "org_id": "acme", "flow_name": "f"}),
-        "callback_id": new_id(),
-        "correlation": "c",
-        "org": "acme",
-        "flow": "f",
-        "policy": BatchPolicy(**policy).model_dump_json(exclude_defaults=True),
-        "ender": "end",
-        "canceller": "cancel",
-    }
-    source = manifest(f"s3://bucket/{KEY}").limited(most)
-    assert services.batches.publish(batch_id, Continuation("fanout", "message"), deltas=source, fields=fields)
-    return batch_id
-
-
-def sent(services: Services) -> list[str]:
-    """Return what was sent after the fan-out itself."""
-    return services.redis.client.lrange("fanout", 0, -1)[::-1][1:]  # type: ignore[index,no-any-return]
 
 
 def expand(services: Services, batch_id: str) -> dict[str, Any]:

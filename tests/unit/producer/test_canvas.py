@@ -43,6 +43,25 @@ def test_a_parameter_may_receive_the_result_of_the_task_before() -> None:
     assert signature.kwargs["receives"] == "rows"
 
 
+@pytest.mark.parametrize("receives", [3, 0, True, "", b"rows", ["rows"], {"rows": 1}, "\ud800"])
+def test_what_names_no_parameter_cannot_receive_a_result(receives: Any) -> None:
+    with pytest.raises(RequestInvalid) as caught:
+        launch_sig(**FLOW, receives=receives)
+    (problem,) = caught.value.problems
+    assert (problem.field, problem.value) == ("receives", receives)
+
+
+def test_it_is_said_what_may_receive_a_result() -> None:
+    with pytest.raises(RequestInvalid, match=r"receives = \['rows'\]: the name of the parameter .* that is not empty"):
+        launch_sig(**FLOW, receives=["rows"])  # type: ignore[arg-type]
+
+
+def test_a_launch_may_receive_nothing() -> None:
+    nothing, dropped = launch_sig(**FLOW, receives=None), launch_sig(**FLOW, receives=False)  # type: ignore[arg-type]
+    assert (nothing.immutable, "receives" in nothing.kwargs) == (True, False)
+    assert (dropped.immutable, dropped.kwargs["receives"]) == (False, False)
+
+
 def test_a_container_has_no_parameter_to_receive_anything() -> None:
     with pytest.raises(RequestInvalid):
         launch_sig(image="job:1", org_id="acme", receives="rows")

@@ -51,9 +51,18 @@ def test_every_package_that_is_missing_is_named() -> None:
     with pytest.raises(NotRegistered) as caught:
         find_packages("acme", ["there", "there@9", "gone"])
     assert str(caught.value) == (
-        "no dependency package 'there' (9), 'gone' (latest) is registered for org 'acme'; register it with "
-        "`dagy-queue dep push PATH --version VERSION --org acme`, or as a DepPackageModel"
+        "no dependency package 'there' (9), 'gone' (latest) is registered for org 'acme', or all of its versions are "
+        "deprecated; register it with `dagy-queue dep push PATH --version VERSION --org acme`, or as a "
+        "DepPackageModel; `dagy-queue dep activate SLUG@VERSION --org acme` allows a deprecated one again"
     )
+
+
+@with_tables
+def test_a_version_that_is_missing_is_not_taken_for_a_deprecated_one() -> None:
+    package(slug="there")
+    with pytest.raises(PackageNotFound) as caught:
+        find_packages("acme", ["there@9"])
+    assert "deprecated" not in str(caught.value)
 
 
 @with_tables

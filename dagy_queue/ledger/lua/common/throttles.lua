@@ -1,8 +1,8 @@
--- The rate that all dispatchers share, lowered by throttles.
+-- The rate that all dispatchers share, lowered by throttles of RunTask.
 
--- What AWS refuses for its rate concerns the whole region. Throttles of one second are one incident: the first empties
--- the bucket, as AWS's is empty too; another one within ten seconds halves the rate. Every hundred launches after that
--- raise it again by a fifth.
+-- What AWS refuses for RunTask's rate concerns the whole region. Throttles of one second are one incident: the first
+-- empties the bucket, as AWS's is empty too; another one within ten seconds halves the rate. Every hundred launches after
+-- that raise it again by a fifth.
 local INCIDENT_MS, AGAIN_MS, LOWEST_FACTOR = 1000, 10000, 0.05
 -- What limits calls is forgotten when nobody has called for so many seconds, and not before a bucket is full again.
 local LIMITER_SECONDS, LONGEST_SECONDS = 3600, 30 * 86400
