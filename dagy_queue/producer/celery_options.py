@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -42,6 +44,16 @@ _PROTOCOL = frozenset(
 """Headers of Celery's message protocol 2."""
 
 
+_BLANK = re.compile(r'(?<!\\)"@dagy:')
+"""How the blanks of a message begin, which the ledger fills in when it sends it."""
+
+_NOT_RESERVED = "a name that neither Celery nor dagy_ uses, and in it no text that begins with @dagy:"
+
+
+def _is_reserved(name: str, value: Any) -> bool:
+    return name in _PROTOCOL or name.startswith("dagy_") or bool(_BLANK.search(json.dumps({name: value})))
+
+
 def _is_link(value: Any) -> bool:
     links = value if isinstance(value, list | tuple) else [value]
     return all(isinstance(link, Signature) for link in links)
@@ -71,10 +83,8 @@ class CeleryOptions:
         """Return the options that are set. Raises RequestInvalid for what Celery could not send or call."""
         if wrong := list(self._problems()):
             raise RequestInvalid(wrong)
-        if reserved := sorted(name for name in self.headers if name in _PROTOCOL or name.startswith("dagy_")):
-            raise RequestInvalid(
-                [Problem("headers", name, "a name that neither Celery nor dagy_ uses") for name in reserved]
-            )
+        if reserved := sorted(name for name, value in self.headers.items() if _is_reserved(name, value)):
+            raise RequestInvalid([Problem("headers", name, _NOT_RESERVED) for name in reserved])
         settle_all([self.link, self.link_error], current_app)
         options = {
             "link": self.link,

@@ -23,6 +23,7 @@ from dagy_queue.producer.batch import BatchHandle, callback_id, checked_batch_id
 from dagy_queue.producer.building import RequestBuilder, default_builder
 from dagy_queue.producer.bulk import check_message, check_shards
 from dagy_queue.producer.canvas import to_json
+from dagy_queue.producer.own_ids import check_batch_id
 from dagy_queue.producer.publisher import Publisher, default_publisher
 from dagy_queue.producer.shard_files import spec_from
 from dagy_queue.requests import ContainerRequest, LaunchRequest, RunRequest
@@ -102,7 +103,11 @@ def publish_batch(
     batch_id: str | uuid.UUID | None = None,
 ) -> BatchHandle:
     """Publish a batch whose parts are checked already. Raises RequestInvalid for the callback, RedisUnavailable."""
-    batch_id = new_id() if batch_id is None else checked_batch_id(batch_id)
+    if batch_id is not None:
+        batch_id = checked_batch_id(batch_id)
+        check_batch_id(publisher, batch_id)
+    else:
+        batch_id = new_id()
     if isinstance(source, ShardSpec):
         check_shards(source.chunks)
     values = to_json(request) | {"correlation_id": request.correlation_id or batch_id}

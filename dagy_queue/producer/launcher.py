@@ -116,11 +116,13 @@ class DagLauncher:
     ) -> RunHandle:
         """Queue one run and return its handle at once: give a request, or the fields of one.
 
-        ``run_id`` (56 characters of letters, digits, '-', '_') makes the call idempotent: the same id launches once.
-        Raises RequestInvalid, RedisUnavailable; nothing was published then.
+        ``run_id`` (56 characters of letters, digits, '-', '_') makes the call idempotent: the same id launches once,
+        and is refused once the ledger has forgotten its run and Celery still has the result. Raises RequestInvalid,
+        RedisUnavailable; nothing was published then.
         """
         self._check_queue()
-        return self._queue.publish(_checked_id(run_id), self.builder.build(request, fields), options)
+        checked = _checked_id(run_id)
+        return self._queue.publish(checked, self.builder.build(request, fields), options, own_id=run_id is not None)
 
     def get_run_status(self, run_id: str, *, org_id: str = "") -> RunStatusReport | None:
         """Return the status of a run, from the ledger while it is there and from its record after that.

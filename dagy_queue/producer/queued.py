@@ -16,6 +16,7 @@ from dagy_queue.producer.bulk import check_message
 from dagy_queue.producer.canvas import to_json
 from dagy_queue.producer.celery_options import CeleryOptions
 from dagy_queue.producer.explanation import Explanation, find_explanation
+from dagy_queue.producer.own_ids import check_run_id
 from dagy_queue.producer.publisher import Publisher, default_publisher
 from dagy_queue.producer.results import DagLaunchResult, RunStatusReport
 from dagy_queue.producer.run import RunHandle
@@ -39,8 +40,9 @@ class QueuedLaunches:
     ) -> list[DagLaunchResult]:
         """Publish what can be published, in one round trip, and wait for ECS where that is wanted."""
         requests = {each.run_id: each.request for each in asked if each.request is not None}
+        own_ids = [each.run_id for each in asked if each.request is not None and each.own_id]
         try:
-            self._publish(requests, options)
+            self._publish(requests, options, own_ids)
         except DagyQueueError as exc:
             results = {run_id: failed(run_id, r, exc) for run_id, r in requests.items()}
         else:
@@ -51,9 +53,11 @@ class QueuedLaunches:
             }
         return [each.refused or results[each.run_id] for each in asked]
 
-    def publish(self, run_id: str, request: RunRequest, options: CeleryOptions | None = None) -> RunHandle:
-        """Publish one run. Raises RequestInvalid, RedisUnavailable."""
-        self._publish({run_id: request}, options)
+    def publish(
+        self, run_id: str, request: RunRequest, options: CeleryOptions | None = None, *, own_id: bool = False
+    ) -> RunHandle:
+        """Publish one run; ``own_id`` if the caller chose its id. Raises RequestInvalid, RedisUnavailable."""
+        self._publish({run_id: request}, options, [run_id] if own_id else [])
         return RunHandle(run_id, self.publisher)
 
     def explain(self, run_id: str) -> Explanation | None:
@@ -71,8 +75,10 @@ class QueuedLaunches:
             return self._given
         return Publisher.build(self._config) if self._config else default_publisher()
 
-    def _publish(self, requests: dict[str, RunRequest], options: CeleryOptions | None) -> None:
+    def _publish(self, requests: dict[str, RunRequest], options: CeleryOptions | None, own_ids: Sequence[str]) -> None:
         given = (options or CeleryOptions()).as_dict()
+        for run_id in own_ids:
+            check_run_id(self.publisher, run_id)
         known = self.publisher.runs.publish_all([self._publication(i, r, given) for i, r in requests.items()])
         for run_id in known:
             if self.publisher.runs.get(run_id).org_id != requests[run_id].org_id:

@@ -20,7 +20,7 @@ from dagy_queue.requests.overlay import overlay
 from dagy_queue.requests.parsing import parse_request
 from dagy_queue.requests.quick_checks import QuickCheck
 from dagy_queue.requests.rows import MAX_PROBLEMS, Where
-from dagy_queue.requests.shards import OF_THE_BATCH
+from dagy_queue.requests.shards import shared_fields
 from dagy_queue.requests.templating import template_problems
 
 SPEC_CHUNK = 500
@@ -146,8 +146,10 @@ class _Fields:
             return [Problem(path, row, "a dict of what differs")]
         if not row:
             return []
-        if shared := sorted(row.keys() & OF_THE_BATCH):
-            return [Problem(f"{path}.{n}", row[n], "the same for all shards: a field of the request") for n in shared]
+        if shared := list(shared_fields(row)):
+            return [
+                Problem(f"{path}.{n}", value, "the same for all shards: a field of the request") for n, value in shared
+            ]
         try:
             parse_request(overlay(self._base, row), self._model)
         except RequestInvalid as exc:

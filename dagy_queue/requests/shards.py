@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dagy_queue.ids import shard_correlation
@@ -24,9 +24,21 @@ OF_THE_BATCH = frozenset(
 )
 """Fields that all shards of a batch share: they count before a shard is looked at by itself."""
 
+PLACE_IN_KWARGS = frozenset({"capacityProviderStrategy", "cluster", "launchType"})
+"""Those of them that ``run_task_kwargs`` has as well: slots and lanes are those of the batch's cluster."""
 
 NUMBER = "number"
 """Where a delta keeps the number that its shard had in the batch that is tried again."""
+
+
+def shared_fields(delta: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the fields, and their values, that a shard gives although all shards of its batch share them."""
+    for name in sorted(delta.keys() & OF_THE_BATCH):
+        yield name, delta[name]
+    kwargs = delta.get("run_task_kwargs")
+    if isinstance(kwargs, Mapping):
+        for name in sorted(kwargs.keys() & PLACE_IN_KWARGS):
+            yield f"run_task_kwargs.{name}", kwargs[name]
 
 
 def number_of(delta: Mapping[str, Any], shard: int) -> int:

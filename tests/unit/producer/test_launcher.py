@@ -134,6 +134,21 @@ def test_options_that_are_set_are_passed_on(options: CeleryOptions, expected: Ma
 
 
 @pytest.mark.parametrize(
+    "headers", [{"dagy_x": 1}, {"eta": None}, {"@dagy:attempt@": "x"}, {"a": "@dagy:id@"}, {"a": [{"b": "@dagy:tag@"}]}]
+)
+def test_headers_that_the_ledger_or_celery_would_take_for_their_own_are_refused(headers: Mapping[str, Any]) -> None:
+    with pytest.raises(
+        RequestInvalid, match=f"headers = '{next(iter(headers))}': a name that neither Celery nor dagy_ uses"
+    ):
+        CeleryOptions(headers=headers).as_dict()
+
+
+def test_a_header_that_only_quotes_a_blank_is_passed_on() -> None:
+    headers = {"a": 'say "@dagy:id@"'}
+    assert CeleryOptions(headers=headers).as_dict() == {"headers": headers}
+
+
+@pytest.mark.parametrize(
     "expires", [math.nan, math.inf, 1e18, "2031", datetime.max.replace(tzinfo=timezone(timedelta(hours=-5)))]
 )
 def test_an_expiry_that_is_no_moment_is_refused(expires: Any) -> None:

@@ -125,3 +125,22 @@ def test_problems_of_reading_are_told_with_those_of_the_shards() -> None:
     with pytest.raises(RequestInvalid) as caught:
         spec_of(FLOW, [(2, {"v": {1}})], "f[{}]".format, found)
     assert [problem.field for problem in caught.value.problems] == ["f[1]", "f[2].v"]
+
+
+@pytest.mark.parametrize(
+    ("row", "field"),
+    [
+        ({"cluster": "other"}, "cluster"),
+        ({"launch_type": "EC2"}, "launch_type"),
+        ({"run_task_kwargs": {"cluster": "other"}}, "run_task_kwargs.cluster"),
+        ({"run_task_kwargs": {"launchType": "EC2"}}, "run_task_kwargs.launchType"),
+        ({"run_task_kwargs": {"capacityProviderStrategy": []}}, "run_task_kwargs.capacityProviderStrategy"),
+    ],
+)
+def test_a_shard_goes_where_its_batch_goes(row: dict[str, Any], field: str) -> None:
+    assert refused([{"command": ["a"]}, row], CONTAINER) == [f"shards[1].{field}"]
+
+
+def test_a_shard_may_have_other_parameters_of_run_task() -> None:
+    rows = [{"run_task_kwargs": {"platformVersion": "1.4.0"}}]
+    assert kept(spec(rows, CONTAINER)) == rows
