@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import join
 from typing import Any
 
 from dagy_queue.errors import Problem, RequestInvalid
@@ -71,6 +72,9 @@ class Words:
 
     flow: str = ""
     command: Sequence[str] = ()
+    """Of a container: the words behind ``--``."""
+    astray: Sequence[str] = ()
+    """Words behind the flow's name that have no ``--`` before them: there may be none."""
     version: str = ""
     image: str = ""
     task_definition: str = ""
@@ -84,7 +88,7 @@ class Words:
 
     @property
     def is_container(self) -> bool:
-        """Whether a container is meant: then the words are its command."""
+        """Whether a container is meant."""
         return bool(self.image or self.task_definition)
 
     def fields(self) -> dict[str, Any]:
@@ -107,22 +111,28 @@ class Words:
         return said | values("set", self.more)
 
     def _check(self, parameters: Mapping[str, Any]) -> None:
-        if not (self.flow or self.is_container or self.plain.get("profile") or self.more):
-            raise _refused("FLOW", "", "the name of a flow, or --image or --task-definition for a container")
-        if self.flow and self.command:
+        if self.is_container:
+            self._check_container(parameters)
+        elif self.flow and (self.command or self.astray):
             allowed = "nothing behind the name of a flow: parameters go by --param name=value"
-            raise _refused("COMMAND", " ".join(self.command), allowed)
-        if self.is_container and (parameters or self.version):
+            raise _refused("COMMAND", " ".join(self.command or self.astray), allowed)
+        elif not (self.flow or self.plain.get("profile") or self.more):
+            if self.command:
+                allowed = "a container for it, by --image or --task-definition; the name of a flow goes before --"
+                raise _refused("COMMAND", " ".join(self.command), allowed)
+            raise _refused("FLOW", "", "the name of a flow, or --image or --task-definition for a container")
+
+    def _check_container(self, parameters: Mapping[str, Any]) -> None:
+        if self.astray:
+            words = (self.flow, *self.astray)
+            raise _refused("COMMAND", " ".join(words), f"a container's command goes behind --, as in -- {join(words)}")
+        if self.flow:
+            option = "--image" if self.image else "--task-definition"
+            allowed = f"a flow or {option}, not both; a container's command goes behind --"
+            raise _refused("FLOW", self.flow, allowed)
+        if parameters or self.version:
             what, value = ("param", parameters) if parameters else ("version", self.version)
             raise _refused(what, value, "nothing for a container: its command goes behind --, its variables by --env")
-
-
-def words_of(flow: str, command: Sequence[str] | None, *, image: str, task_definition: str, **more: Any) -> Words:
-    """Return what was said; where a container is meant, the word in the flow's place is its command's first."""
-    words = Words(command=tuple(command or ()), image=image, task_definition=task_definition, **more)
-    if flow and words.is_container:
-        return replace(words, command=(flow, *words.command))
-    return replace(words, flow=flow)
 
 
 def _refused(option: str, value: Any, allowed: str) -> RequestInvalid:

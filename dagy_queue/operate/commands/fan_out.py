@@ -18,6 +18,7 @@ def _checked_form(form: str) -> str:
 
 
 def fan_out(  # noqa: PLR0913, PLR0917 - one parameter an option
+    ctx: typer.Context,
     flow: ask.FlowName = "",
     command: ask.Command = None,
     grid: Annotated[
@@ -76,13 +77,11 @@ def fan_out(  # noqa: PLR0913, PLR0917 - one parameter an option
     A container, whose command takes the values: dagy-queue fan-out --org acme --image python:3.12-slim --range
     year=1999:2020 -- python analyze.py --year {year}
     """
-    from dataclasses import replace
-
     check_waiting(wait or watch, wait_timeout)
     if wait or watch or as_json:
         check_is_read(org)
     from dagy_queue.operate.finding import Desk, Target
-    from dagy_queue.operate.request_fields import value_of, words_of
+    from dagy_queue.operate.request_fields import Words, value_of
     from dagy_queue.operate.shard_sources import has_blanks, into_command, source_of
     from dagy_queue.producer.fan_out import fan_out as publish
 
@@ -91,9 +90,10 @@ def fan_out(  # noqa: PLR0913, PLR0917 - one parameter an option
     )
     if source is None and task_count is None:
         raise typer.BadParameter("say what the shards are: --grid, --range, --file, --manifest or --task-count")
-    words = words_of(
-        flow,
-        command,
+    words = Words(
+        flow=flow,
+        command=command or (),
+        astray=ctx.args,
         version=version,
         image=image,
         task_definition=task_definition,
@@ -121,10 +121,12 @@ def fan_out(  # noqa: PLR0913, PLR0917 - one parameter an option
             "task_count": task_count,
         },
     )
+    fields = words.fields()
     if source is not None and words.is_container and has_blanks(words.command):
-        source, words = into_command(words.command, source), replace(words, command=())
+        source = into_command(words.command, source)
+        fields.pop("command")
     desk = Desk()
-    batch = publish(shards=source, batch_id=batch_id or None, launcher=desk.launcher, **words.fields())
+    batch = publish(shards=source, batch_id=batch_id or None, launcher=desk.launcher, **fields)
     if not as_json:
         say(batch.batch_id)
         if is_for_people() and not (quiet or wait or watch):

@@ -12,6 +12,7 @@ from dagy_queue.operate.output import console, is_for_people, note, say, say_jso
 
 
 def launch(  # noqa: PLR0913, PLR0917 - one parameter an option
+    ctx: typer.Context,
     flow: ask.FlowName = "",
     command: ask.Command = None,
     org: Org = "",
@@ -48,14 +49,15 @@ def launch(  # noqa: PLR0913, PLR0917 - one parameter an option
     A container: dagy-queue launch --org acme --image python:3.12-slim -- python -c 'print(1)'
     """
     from dagy_queue.operate.finding import Desk, Target
-    from dagy_queue.operate.request_fields import words_of
+    from dagy_queue.operate.request_fields import Words
 
     check_waiting(wait, wait_timeout)
     if wait or as_json:
         check_is_read(org)
-    words = words_of(
-        flow,
-        command,
+    words = Words(
+        flow=flow,
+        command=command or (),
+        astray=ctx.args,
         version=version,
         image=image,
         task_definition=task_definition,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from celery import states
@@ -13,6 +14,7 @@ from dagy_queue.errors import RunFailed
 from dagy_queue.ids import AttemptId
 from dagy_queue.ledger import Phase, RunStatus
 from dagy_queue.operate.commands import launch as launch_command
+from dagy_queue.operate.request_fields import Words
 from dagy_queue.producer import BatchHandle
 from tests.unit.operate.kit import World, dagy_queue, failed
 
@@ -52,6 +54,48 @@ def test_every_option_becomes_a_field_of_the_request(world: World, tmp_path: Pat
 def test_a_container_is_launched_by_image_and_command(world: World) -> None:
     run_id = dagy_queue("launch", "--org", "acme", "--image", "python:3.12-slim", "--", "python", "-c", "1").out.strip()
     assert world.runs.get(run_id).flow_name == "python:3.12-slim"
+
+
+@pytest.mark.parametrize(
+    "command", [["python", "-c", "print(1)"], ["--image", "-x", "--help"], ["sh", "--", "-c", "--"], []]
+)
+def test_the_words_behind_the_dashes_are_the_command_whatever_they_look_like(
+    world: World, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, fields = list[Words](), Words.fields
+
+    def noted(words: Words) -> dict[str, Any]:
+        asked.append(words)
+        return fields(words)
+
+    monkeypatch.setattr(Words, "fields", noted)
+    assert dagy_queue("launch", "--image", "x", "--org", "acme", "--", *command).code == 0
+    assert dagy_queue("fan-out", "--image", "x", "--org", "acme", "--task-count", "1", "--", *command).code == 0
+    assert [(words.flow, list(words.command), list(words.astray)) for words in asked] == [("", command, [])] * 2
+
+
+CONTAINER = ("--image", "busybox", "--org", "acme")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["greeting", *CONTAINER], "FLOW = 'greeting': a flow or --image, not both; a container's command goes beh"),
+        (["greeting", *CONTAINER, "--", "echo", "yes"], "FLOW = 'greeting': a flow or --image, not both"),
+        ([*CONTAINER, "echo", "hi"], "COMMAND = 'echo hi': a container's command goes behind --, as in -- echo hi"),
+        (["greeting", "--org", "acme", "--", "echo", "hi"], "COMMAND = 'echo hi': nothing behind the name of a flow"),
+        (["greeting", "--org", "acme", "echo", "hi"], "COMMAND = 'echo hi': nothing behind the name of a flow"),
+        (["--org", "acme", "--", "greeting"], "COMMAND = 'greeting': a container for it"),
+    ],
+)
+@pytest.mark.parametrize("command", [["launch", "--wait"], ["fan-out", "--range", "n=0:1"]])
+def test_a_flows_name_is_no_command_and_a_command_goes_behind_the_dashes(
+    world: World, command: list[str], arguments: list[str], problem: str
+) -> None:
+    answer = dagy_queue(*command, *arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert problem in answer.err
+    assert dagy_queue("list").out == "nothing that fits\n"
 
 
 def test_a_launch_in_json_is_the_runs_status(world: World) -> None:
