@@ -5,6 +5,7 @@ It goes through everything that a user's run does: registry, S3, queue, dispatch
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from importlib.resources import as_file, files
@@ -15,10 +16,11 @@ from dagy_queue.operate.doctor.checks import Check, error, ok
 from dagy_queue.operate.finding import Desk
 from dagy_queue.operate.flows import push_flow
 from dagy_queue.producer import RunHandle
+from dagy_queue.settings.names import variable
 
 ORG = "dagy-doctor"
 _NAME = "canary"
-_LATER = "see `dagy-queue explain {0}` and `dagy-queue logs {0}`"
+_ORG_VARIABLES = ("DAGY_ORG_ID", variable("records", "org_id"))
 
 
 def canary(desk: Desk, image: str, seconds: float) -> Iterator[Check]:
@@ -32,17 +34,17 @@ def canary(desk: Desk, image: str, seconds: float) -> Iterator[Check]:
         yield error(
             _NAME,
             f"run {run.run_id} did not end within {seconds:g} s: it is {_phase(run)}",
-            f"{_LATER.format(run.run_id)}; what is wrong above may be why",
+            f"{_later(desk, run.run_id)}; what is wrong above may be why",
         )
     except (RunFailed, RunCancelled) as exc:
         resolution = exc.outcome.get("resolution", "") if isinstance(exc, RunFailed) else ""
-        later = _LATER.format(run.run_id)
+        later = _later(desk, run.run_id)
         yield error(_NAME, f"run {run.run_id} failed: {exc}", f"{resolution}; {later}" if resolution else later)
     except DagyQueueError as exc:
         yield error(_NAME, f"could not be launched: {exc}", "mend that, and what is wrong above")
     else:
         if not image and result != asked:
-            yield error(_NAME, f"run {run.run_id} returned {result!r} instead of {asked!r}", _LATER.format(run.run_id))
+            yield error(_NAME, f"run {run.run_id} returned {result!r} instead of {asked!r}", _later(desk, run.run_id))
             return
         yield ok(_NAME, f"run {run.run_id} came back after {time.monotonic() - began:.1f} s")
 
@@ -61,6 +63,14 @@ def _flow(desk: Desk, asked: str) -> RunHandle:
 
 def _container(desk: Desk, image: str) -> RunHandle:
     return desk.launcher.enqueue(kind="container", image=image, org_id=ORG, trigger_source="doctor")
+
+
+def _later(desk: Desk, run_id: str) -> str:
+    """Return the commands that tell more; where the process reads another org alone, for the canary's."""
+    first, *others = _ORG_VARIABLES
+    names = [first, *(name for name in others if os.environ.get(name))] if desk.settings.records.org_id else []
+    program = " ".join([*(f"{name}={ORG}" for name in names), "dagy-queue"])
+    return f"see `{program} explain {run_id}` and `{program} logs {run_id}`"
 
 
 def _phase(run: RunHandle) -> str:
