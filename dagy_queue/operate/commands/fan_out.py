@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dagy_queue.operate.commands import request_options as ask
-from dagy_queue.operate.commands.parts import AsJson, Org, Quiet, Wait, WaitTimeout, check_is_read, check_waiting
+from dagy_queue.operate.commands.parts import AsJson, Org, Quiet, Wait, WaitTimeout, check_is_read_after, check_waiting
 from dagy_queue.operate.output import console, is_for_people, note, say, say_json
 
 
@@ -78,8 +78,7 @@ def fan_out(  # noqa: PLR0913, PLR0917 - one parameter an option
     year=1999:2020 -- python analyze.py --year {year}
     """
     check_waiting(wait or watch, wait_timeout)
-    if wait or watch or as_json:
-        check_is_read(org)
+    check_is_read_after(org, wait=wait, watch=watch, json=as_json)
     from dagy_queue.operate.finding import Desk, Target
     from dagy_queue.operate.request_fields import Words, value_of
     from dagy_queue.operate.shard_sources import has_blanks, into_command, source_of

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dagy_queue.operate.commands import request_options as ask
-from dagy_queue.operate.commands.parts import AsJson, Org, Quiet, Wait, WaitTimeout, check_is_read, check_waiting
+from dagy_queue.operate.commands.parts import AsJson, Org, Quiet, Wait, WaitTimeout, check_is_read_after, check_waiting
 from dagy_queue.operate.output import console, is_for_people, note, say, say_json
 
 
@@ -52,8 +52,7 @@ def launch(  # noqa: PLR0913, PLR0917 - one parameter an option
     from dagy_queue.operate.request_fields import Words
 
     check_waiting(wait, wait_timeout)
-    if wait or as_json:
-        check_is_read(org)
+    check_is_read_after(org, wait=wait, json=as_json)
     words = Words(
         flow=flow,
         command=command or (),

@@ -16,12 +16,29 @@ def _org_of_process() -> str:
 
 def check_is_read(org: str) -> None:
     """Refuse to read an org's runs in a process that reads another's alone. Raises typer's BadParameter."""
+    if why := _why_not_read(org):
+        raise typer.BadParameter(f"{why}: leave --org out, or change DAGY_ORG_ID (records.org_id)")
+
+
+def check_is_read_after(org: str, **options: bool) -> None:
+    """Refuse options of a launch that read what it launches where :func:`check_is_read` does.
+
+    Raises typer's BadParameter.
+    """
+    typed = [f"--{name.replace('_', '-')}" for name, is_given in options.items() if is_given]
+    if typed and (why := _why_not_read(org)):
+        reading = " and ".join(typed)
+        raise typer.BadParameter(
+            f"nothing was launched: {why}. Leave {reading} out to launch for {org!r} all the same, or change "
+            "DAGY_ORG_ID (records.org_id)"
+        )
+
+
+def _why_not_read(org: str) -> str:
     only = _org_of_process()
     if org and only and org != only:
-        raise typer.BadParameter(
-            f"runs of {org!r} are not read here, but those of {only!r} alone: leave --org out, or change DAGY_ORG_ID "
-            "(records.org_id)"
-        )
+        return f"runs of {org!r} are not read here, but those of {only!r} alone"
+    return ""
 
 
 def _org_to_launch_for(org: str) -> str:
