@@ -7,8 +7,9 @@ a number, ``--param day=2024-01-31`` a text, ``--param 'day="2024"'`` a text as 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shlex import join
 from typing import Any
@@ -133,6 +134,23 @@ class Words:
         if parameters or self.version:
             what, value = ("param", parameters) if parameters else ("version", self.version)
             raise _refused(what, value, "nothing for a container: its command goes behind --, its variables by --env")
+
+
+@contextmanager
+def saying_whose() -> Iterator[None]:
+    """Have a request that is refused since nothing says its org (option, setting, profile) name the option."""
+    try:
+        yield
+    except RequestInvalid as exc:
+        problems = [_in_words_of_options(problem) for problem in exc.problems]
+        if problems == list(exc.problems):
+            raise
+        raise RequestInvalid(problems, exc.what, exc.more) from None
+
+
+def _in_words_of_options(problem: Problem) -> Problem:
+    is_missing = problem.field == "org_id" and problem.value is None
+    return replace(problem, allowed="say whose: --org ORG, or set DAGY_ORG_ID") if is_missing else problem
 
 
 def _refused(option: str, value: Any, allowed: str) -> RequestInvalid:

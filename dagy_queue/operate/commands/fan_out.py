@@ -80,7 +80,7 @@ def fan_out(  # noqa: PLR0913, PLR0917 - one parameter an option
     check_waiting(wait or watch, wait_timeout)
     check_is_read_after(org, wait=wait, watch=watch, json=as_json)
     from dagy_queue.operate.finding import Desk, Target
-    from dagy_queue.operate.request_fields import Words, value_of
+    from dagy_queue.operate.request_fields import Words, saying_whose, value_of
     from dagy_queue.operate.shard_sources import has_blanks, into_command, source_of
     from dagy_queue.producer.fan_out import fan_out as publish
 
@@ -125,7 +125,8 @@ def fan_out(  # noqa: PLR0913, PLR0917 - one parameter an option
         source = into_command(words.command, source)
         fields.pop("command")
     desk = Desk()
-    batch = publish(shards=source, batch_id=batch_id or None, launcher=desk.launcher, **fields)
+    with saying_whose():
+        batch = publish(shards=source, batch_id=batch_id or None, launcher=desk.launcher, **fields)
     if not as_json:
         say(batch.batch_id)
         if is_for_people() and not (quiet or wait or watch):

@@ -49,7 +49,7 @@ def launch(  # noqa: PLR0913, PLR0917 - one parameter an option
     A container: dagy-queue launch --org acme --image python:3.12-slim -- python -c 'print(1)'
     """
     from dagy_queue.operate.finding import Desk, Target
-    from dagy_queue.operate.request_fields import Words
+    from dagy_queue.operate.request_fields import Words, saying_whose
 
     check_waiting(wait, wait_timeout)
     check_is_read_after(org, wait=wait, json=as_json)
@@ -81,7 +81,8 @@ def launch(  # noqa: PLR0913, PLR0917 - one parameter an option
     )
     desk = Desk()
     launched = desk.launcher.launch(words.fields(), run_id=run_id or None)
-    launched.raise_for_error()
+    with saying_whose():
+        launched.raise_for_error()
     if not as_json:
         say(launched.run_id)
         if is_for_people() and not (quiet or wait):

@@ -41,13 +41,22 @@ def _why_not_read(org: str) -> str:
     return ""
 
 
-def _org_to_launch_for(org: str) -> str:
+def _org_to_launch_for(ctx: typer.Context, param: typer.CallbackParam, org: str) -> str:
+    _check_is_said(ctx, param, org)
     return org or _org_of_process()
 
 
-def _org_to_read(org: str) -> str:
+def _org_to_read(ctx: typer.Context, param: typer.CallbackParam, org: str) -> str:
+    _check_is_said(ctx, param, org)
     check_is_read(org)
     return org or _org_of_process()
+
+
+def _check_is_said(ctx: typer.Context, param: typer.CallbackParam, org: str) -> None:
+    """Refuse an org that was typed and is empty, such as a shell's variable that is not set."""
+    source = ctx.get_parameter_source(param.name or "")
+    if not org and source is not None and source.name == "COMMANDLINE":
+        raise typer.BadParameter("it is empty: name an org, or leave --org out")
 
 
 _OF_ORG: Any = {"envvar": "DAGY_ORG_ID", "show_default": False}

@@ -74,6 +74,28 @@ def test_the_org_of_the_settings_file_is_the_one_that_commands_mean(
     assert listed() == [run_id]
 
 
+@pytest.mark.parametrize("command", [["launch", "etl"], ["fan-out", "etl", "--task-count", "1"], ["list"]])
+def test_an_org_that_is_typed_and_empty_is_refused(
+    world: World, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    become_umbrella(monkeypatch, tmp_path)
+    answer = dagy_queue(*command, "--org", "")
+    assert (answer.code, answer.out) == (2, "")
+    assert "it is empty: name an org, or leave --org out" in answer.err
+    assert listed() == []
+
+
+@pytest.mark.parametrize("said", [["--profile", "nightly"], ["--set", "org_id=initech"]])
+def test_an_org_may_be_said_by_a_profile_or_as_any_other_field(
+    world: World, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGY_QUEUE__PROFILES", '{"nightly": {"org_id": "initech"}}')
+    settings.cache_clear()
+    answer = dagy_queue("launch", "etl", *said)
+    assert (answer.code, answer.err) == (0, "")
+    assert world.runs.get(answer.out.strip()).org_id == "initech"
+
+
 @pytest.mark.parametrize("command", [["list"], ["watch", "--once"], ["status", "r"]])
 def test_a_process_of_one_org_refuses_to_read_another(
     world: World, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

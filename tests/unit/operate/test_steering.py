@@ -108,7 +108,8 @@ def test_a_launch_in_json_is_the_runs_status(world: World) -> None:
     ("arguments", "problem"),
     [
         ([], "the name of a flow, or --image"),
-        (["etl"], "org_id"),
+        (["etl"], "org_id = None: say whose: --org ORG, or set DAGY_ORG_ID"),
+        (["--image", "busybox"], "org_id = None: say whose: --org ORG, or set DAGY_ORG_ID"),
         (["etl", "--org", "acme", "--cpu", "7"], "cpu"),
         (["etl", "--org", "acme", "--set", "colour=red"], "no such field"),
         (["etl", "--org", "acme", "--param", "x"], "a name and a value"),
@@ -182,6 +183,7 @@ def test_shards_that_are_all_alike_are_counted(world: World) -> None:
     [
         ([], "say what the shards are: --grid, --range, --file, --manifest or --task-count"),
         (["--grid", "a=1", "--tolerate", "many"], "tolerate"),
+        (["--grid", "a=1", "--set", "org_id=null"], "org_id = None: say whose: --org ORG, or set DAGY_ORG_ID"),
         (["--file", "/no/such/file.jsonl"], "a file that can be read"),
         (["--grid", "a=1", "--batch-id", "no"], "a UUID"),
         (["--file", "-", "--format", "xml"], "is not jsonl or csv"),
