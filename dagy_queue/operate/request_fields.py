@@ -17,6 +17,8 @@ from typing import Any
 from dagy_queue.errors import Problem, RequestInvalid
 
 _PAIR = "a name and a value, as in name=value"
+_SECRETIVE = ("env", "secret", "set")
+"""Options whose values are not shown."""
 
 
 def value_of(text: str) -> Any:
@@ -36,10 +38,17 @@ def pairs(option: str, given: Iterable[str] | None) -> dict[str, str]:
     for word in given or ():
         name, equals, value = word.partition("=")
         if not (name and equals):
-            # A value may be a secret, so only what stands for the name is shown.
-            raise RequestInvalid([Problem(option, name[:40], _PAIR)], "command")
+            raise RequestInvalid([Problem(option, _as_typed(option, word), _PAIR)], "command")
         found[name] = value
     return found
+
+
+def _as_typed(option: str, word: str) -> str:
+    """Return what may be shown of a word: only what stands for the name where the value may be a secret."""
+    if option not in _SECRETIVE:
+        return word
+    name, equals, value = word.partition("=")
+    return f"{name[:40]}{equals}{'…' if value else ''}"
 
 
 def values(option: str, given: Iterable[str] | None) -> dict[str, Any]:

@@ -23,8 +23,8 @@ Source = list[dict[str, Any]] | FileLines | Manifest
 
 def source_of(
     *,
-    grids: Iterable[str],
-    ranges: Iterable[str],
+    grids: Sequence[str],
+    ranges: Sequence[str],
     file: str,
     manifest_uri: str,
     types: Iterable[str],
@@ -35,11 +35,11 @@ def source_of(
     Raises RequestInvalid for words that cannot be read, and for several sources at once.
     """
     axes = axes_of(grids, ranges)
-    given = [name for name, value in (("grid", axes), ("file", file), ("manifest", manifest_uri)) if value]
-    if len(given) > 1:
-        raise RequestInvalid(
-            [Problem(given[1], "...", f"one source of shards; there is {given[0]} as well")], "fan-out"
-        )
+    typed = {"grid": " ".join(grids), "range": " ".join(ranges), "file": file, "manifest": manifest_uri}
+    given = [name for name, text in typed.items() if text]
+    if len(given) > 1 and not {"grid", "range"} >= set(given):
+        allowed = f"one source of shards; there is {given[0]} = {typed[given[0]]!r} as well"
+        raise RequestInvalid([Problem(given[-1], typed[given[-1]], allowed)], "fan-out")
     columns = pairs("type", types)
     if manifest_uri:
         return manifest(manifest_uri, types=columns)

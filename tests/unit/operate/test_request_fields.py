@@ -52,6 +52,24 @@ def test_a_word_without_name_or_value_is_refused(word: str) -> None:
         pairs("env", [word])
 
 
+@pytest.mark.parametrize(
+    ("option", "word", "shown"),
+    [
+        ("param", "=x", "param = '=x'"),
+        ("grid", "name", "grid = 'name'"),
+        ("env", "=hidden", "env = '=…'"),
+        ("secret", "=hidden", "secret = '=…'"),
+        ("set", "=hidden", "set = '=…'"),
+        ("env", "=", "env = '='"),
+        ("env", "A", "env = 'A'"),
+    ],
+)
+def test_a_word_that_is_refused_is_shown_as_it_was_typed_but_for_secrets(option: str, word: str, shown: str) -> None:
+    with pytest.raises(RequestInvalid) as caught:
+        pairs(option, [word])
+    assert f"{shown}: a name and a value" in str(caught.value)
+
+
 def test_a_document_is_an_object_as_text_or_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text('{"n": 1}')
     assert document("parameters", f"@{tmp_path / 'p.json'}") == document("parameters", '{"n": 1}') == {"n": 1}

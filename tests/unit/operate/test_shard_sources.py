@@ -45,9 +45,19 @@ def test_a_file_and_a_manifest_are_named() -> None:
     assert source() is None
 
 
-def test_several_sources_are_refused() -> None:
-    with pytest.raises(RequestInvalid, match="one source of shards; there is grid as well"):
-        source(grids=["a=1"], file="x.csv")
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"grids": ["a=1", "b=2"], "file": "x.csv"}, "file = 'x.csv': {}grid = 'a=1 b=2' as well"),
+        ({"ranges": ["n=0:1"], "manifest_uri": "s3://b/k"}, "manifest = 's3://b/k': {}range = 'n=0:1' as well"),
+        ({"file": "x.csv", "manifest_uri": "s3://b/k"}, "manifest = 's3://b/k': {}file = 'x.csv' as well"),
+        ({"grids": ["a=1"], "ranges": ["n=0:1"], "file": "-"}, "file = '-': {}grid = 'a=1' as well"),
+    ],
+)
+def test_several_sources_are_refused_as_they_were_typed(given: dict[str, Any], problem: str) -> None:
+    with pytest.raises(RequestInvalid) as caught:
+        source(**given)
+    assert problem.format("one source of shards; there is ") in str(caught.value)
 
 
 def test_rows_are_read_from_a_stream() -> None:
