@@ -16,6 +16,7 @@ from dagy_queue.errors import Problem, RequestInvalid, RunNotFound
 from dagy_queue.ids import is_run_id, shard_id
 from dagy_queue.ledger.overview import Overview
 from dagy_queue.operate.past import past_batch
+from dagy_queue.operate.text import plural
 from dagy_queue.producer import DagLauncher
 from dagy_queue.producer.batch_report import BatchStatusReport, FailedShard, failed_shards, report_of_batch
 from dagy_queue.producer.explanation import Explanation
@@ -89,7 +90,7 @@ class Desk:
             return Target(identifier)
         if kind != "run" and self._batch_report(identifier, org) is not None:
             return Target(identifier, is_batch=True)
-        raise self._not_found(text, org)
+        raise self._no_such_shard(text, org) or self._not_found(text, org)
 
     def run_status(self, run_id: str, org: str = "") -> RunStatusReport:
         """Return a run. Raises RunNotFound."""
@@ -130,6 +131,23 @@ class Desk:
         for brief in [] if self.is_direct else self.overview.batches([batch_id]):
             return report_of_batch(brief) if self._may_see(brief.org_id, org) else None
         return past_batch(batch_id, org or self.settings.records.org_id)
+
+    def _no_such_shard(self, text: str, org: str) -> RunNotFound | None:
+        """Return the error for ``BATCH:INDEX`` of a batch that is known; None for all other ids."""
+        match = _SHARD.fullmatch(text.strip())
+        report = self._batch_report(match["batch"].lower(), org) if match else None
+        if match is None or report is None:
+            return None
+        total = report["total"]
+        if report["error_message"] or not total:
+            why = _why_no_shard(report)
+        elif int(match["shard"]) >= total:
+            why = f"it has {plural(total, 'shard')}, counted from 0"
+        elif report["done"] < total:
+            why = "it is not entered yet; `dagy-queue doctor` says whether a dispatcher is at work"
+        else:
+            return None
+        return RunNotFound(f"batch {match['batch']} has no shard {match['shard']}: {why}")
 
     def _not_found(self, text: str, org: str) -> RunNotFound:
         if only := self.settings.records.org_id:

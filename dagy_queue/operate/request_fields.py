@@ -131,6 +131,11 @@ class Words:
                 allowed = "a container for it, by --image or --task-definition; the name of a flow goes before --"
                 raise _refused("COMMAND", " ".join(self.command), allowed)
             raise _refused("FLOW", "", "the name of a flow, or --image or --task-definition for a container")
+        elif "@" in self.flow:
+            name, _, version = self.flow.partition("@")
+            raise _refused(
+                "FLOW", self.flow, f"the name alone; a version goes by --version: {name} --version {version}"
+            )
 
     def _check_container(self, parameters: Mapping[str, Any]) -> None:
         if self.astray:

@@ -81,7 +81,7 @@ def fan_out(  # noqa: PLR0913, PLR0917 - one parameter an option
     check_is_read_after(org, wait=wait, watch=watch, json=as_json)
     from dagy_queue.operate.finding import Desk, Target
     from dagy_queue.operate.request_fields import Words, saying_whose, value_of
-    from dagy_queue.operate.shard_sources import has_blanks, into_command, source_of
+    from dagy_queue.operate.shard_sources import check_places, has_blanks, into_command, source_of
     from dagy_queue.producer.fan_out import fan_out as publish
 
     source = source_of(
@@ -121,9 +121,12 @@ def fan_out(  # noqa: PLR0913, PLR0917 - one parameter an option
         },
     )
     fields = words.fields()
-    if source is not None and words.is_container and has_blanks(words.command):
-        source = into_command(words.command, source)
-        fields.pop("command")
+    if source is not None and words.is_container:
+        if has_blanks(words.command):
+            source = into_command(words.command, source)
+            fields.pop("command")
+        else:
+            check_places(words.command, source)
     desk = Desk()
     with saying_whose():
         batch = publish(shards=source, batch_id=batch_id or None, launcher=desk.launcher, **fields)

@@ -125,6 +125,7 @@ def test_of_a_container_the_words_behind_the_dashes_are_its_command() -> None:
         (Words(), "the name of a flow, or --image"),
         (Words(flow="etl", command=("a",)), "parameters go by --param"),
         (Words(flow="etl", astray=("a", "b")), "COMMAND = 'a b': nothing behind the name of a flow"),
+        (Words(flow="etl@1.0.0"), "FLOW = 'etl@1.0.0': the name alone; .*: etl --version 1.0.0"),
         (Words(command=("etl",)), "COMMAND = 'etl': a container for it, .*; the name of a flow goes before --"),
         (Words(flow="etl", image="x"), "FLOW = 'etl': a flow or --image, not both; .* goes behind --"),
         (Words(flow="etl", image="x", command=("a",)), "FLOW = 'etl': a flow or --image, not both"),

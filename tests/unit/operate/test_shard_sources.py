@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dagy_queue.errors import RequestInvalid
-from dagy_queue.operate.shard_sources import axes_of, has_blanks, into_command, rows_of, source_of
+from dagy_queue.operate.shard_sources import axes_of, check_places, has_blanks, into_command, rows_of, source_of
 from dagy_queue.requests.rows import format_of
 from dagy_queue.requests.sources import FileLines, Manifest, lines, manifest
 
@@ -96,3 +96,11 @@ def test_a_row_with_other_names_than_the_command_is_refused(row: dict[str, Any])
 def test_a_manifest_is_read_by_the_dispatcher_so_it_cannot_fill_a_command() -> None:
     with pytest.raises(RequestInvalid, match="rows that are read here"):
         into_command(["{year}"], manifest("s3://bucket/shards.jsonl"))
+
+
+def test_a_containers_command_without_a_place_for_the_values_is_refused_with_one() -> None:
+    with pytest.raises(RequestInvalid, match=r"COMMAND = 'echo hi': a command .* such as \{year\}"):
+        check_places(["echo", "hi"], [{"year": 1999}])
+    check_places(["echo", "hi"], [{"cpu": 256}])
+    check_places(["echo", "hi"], [])
+    check_places(["echo", "hi"], manifest("s3://bucket/shards.jsonl"))

@@ -173,6 +173,13 @@ def test_a_containers_command_takes_the_values(world: World) -> None:
     assert chunks == [{"command": ["analyze", "-y", "1999"]}, {"command": ["analyze", "-y", "2000"]}]
 
 
+def test_a_containers_command_without_braces_is_told_where_the_values_go(world: World) -> None:
+    answer = dagy_queue("fan-out", *CONTAINER, "--range", "year=1999:2001", "--", "echo", "hi")
+    assert (answer.code, answer.out) == (2, "")
+    assert "such as {year}" in answer.err
+    assert dagy_queue("fan-out", *CONTAINER, "--grid", "max_retries=1,2", "--", "echo", "hi").code == 0
+
+
 def test_shards_that_are_all_alike_are_counted(world: World) -> None:
     found = dagy_queue("fan-out", "sales", "--org", "acme", "--task-count", "3", "--json").json
     assert (found["kind"], found["total"], found["status"]) == ("batch", 3, "QUEUED")
@@ -206,7 +213,8 @@ def test_a_reason_may_have_bytes_that_are_no_utf_8(world: World) -> None:
     run_id = world.held()
     assert dagy_queue("cancel", run_id, "--reason", "caf\udce9").code == 0
     assert world.runs.get(run_id).cancel_reason == r"caf\udce9"
-    assert dagy_queue("list", "--batch", "\udce9").out == "nothing that fits\n"
+    assert dagy_queue("list", "--correlation-id", "\udce9").out == "nothing that fits\n"
+    assert r"there is no run or batch '\udce9'" in dagy_queue("list", "--batch", "\udce9").err
 
 
 def test_each_of_several_is_told_what_became_of_it(world: World) -> None:
