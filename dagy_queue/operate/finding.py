@@ -6,6 +6,7 @@ record can look for one without reading everything.
 
 from __future__ import annotations
 
+import os
 import re
 import uuid
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from functools import cached_property
 from dagy_queue.errors import Problem, RequestInvalid, RunNotFound
 from dagy_queue.ids import is_run_id, shard_id
 from dagy_queue.ledger.overview import Overview
+from dagy_queue.operate.output import PROGRAM
 from dagy_queue.operate.past import past_batch
 from dagy_queue.operate.text import plural
 from dagy_queue.producer import DagLauncher
@@ -23,6 +25,7 @@ from dagy_queue.producer.explanation import Explanation
 from dagy_queue.producer.publisher import Publisher
 from dagy_queue.producer.results import RunStatusReport
 from dagy_queue.settings import Settings, current_origins, settings
+from dagy_queue.settings.names import variable
 
 _SHARD = re.compile(r"(?P<batch>[0-9A-Fa-f-]{32,36}):(?P<shard>[0-9]{1,9})")
 
@@ -131,6 +134,14 @@ class Desk:
         for brief in [] if self.is_direct else self.overview.batches([batch_id]):
             return report_of_batch(brief) if self._may_see(brief.org_id, org) else None
         return past_batch(batch_id, org or self.settings.records.org_id)
+
+    def program_for(self, org: str) -> str:
+        """Return what to type for ``dagy-queue`` so that it reads an org's runs, also where this process does not."""
+        if self.settings.records.org_id in ("", org):
+            return PROGRAM
+        # The sectioned spelling wins, so where it is set, it has to be set anew.
+        names = ["DAGY_ORG_ID", *(name for name in (variable("records", "org_id"),) if os.environ.get(name))]
+        return " ".join([*(f"{name}={org}" for name in names), PROGRAM])
 
     def _no_such_shard(self, text: str, org: str) -> RunNotFound | None:
         """Return the error for ``BATCH:INDEX`` of a batch that is known; None for all other ids."""

@@ -133,7 +133,7 @@ def fan_out(  # noqa: PLR0913, PLR0917 - one parameter an option
     if not as_json:
         say(batch.batch_id)
         if is_for_people() and not (quiet or wait or watch):
-            note(f"fanned out; follow it: dagy-queue watch {batch.batch_id}")
+            note(f"fanned out; follow it: {desk.program_for(org)} watch {batch.batch_id}")
     code = 0
     if wait or watch:
         from dagy_queue.operate.following.to_the_end import follow

@@ -86,7 +86,7 @@ def launch(  # noqa: PLR0913, PLR0917 - one parameter an option
     if not as_json:
         say(launched.run_id)
         if is_for_people() and not (quiet or wait):
-            note(f"launched; follow it: dagy-queue watch {launched.run_id}")
+            note(f"launched; follow it: {desk.program_for(org)} watch {launched.run_id}")
     code = 0
     if wait:
         from dagy_queue.operate.following.to_the_end import follow

@@ -5,7 +5,6 @@ It goes through everything that a user's run does: registry, S3, queue, dispatch
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from importlib.resources import as_file, files
@@ -16,11 +15,9 @@ from dagy_queue.operate.doctor.checks import Check, error, ok
 from dagy_queue.operate.finding import Desk
 from dagy_queue.operate.flows import push_flow
 from dagy_queue.producer import RunHandle
-from dagy_queue.settings.names import variable
 
 ORG = "dagy-doctor"
 _NAME = "canary"
-_ORG_VARIABLES = ("DAGY_ORG_ID", variable("records", "org_id"))
 
 
 def canary(desk: Desk, image: str, seconds: float) -> Iterator[Check]:
@@ -66,10 +63,7 @@ def _container(desk: Desk, image: str) -> RunHandle:
 
 
 def _later(desk: Desk, run_id: str) -> str:
-    """Return the commands that tell more; where the process reads another org alone, for the canary's."""
-    first, *others = _ORG_VARIABLES
-    names = [first, *(name for name in others if os.environ.get(name))] if desk.settings.records.org_id else []
-    program = " ".join([*(f"{name}={ORG}" for name in names), "dagy-queue"])
+    program = desk.program_for(ORG)
     return f"see `{program} explain {run_id}` and `{program} logs {run_id}`"
 
 

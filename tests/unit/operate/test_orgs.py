@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from dagy_queue.ledger import RunStatus
+from dagy_queue.operate.commands import fan_out as fan_out_command
+from dagy_queue.operate.commands import launch as launch_command
 from dagy_queue.settings import settings
 from tests.unit.operate.kit import World, dagy_queue, failed, listed
 
@@ -124,3 +126,15 @@ def test_a_launch_that_would_read_another_org_says_that_nothing_was_launched_and
     assert f"Leave {options} out to launch for 'acme' all the same" in answer.err
     launched = dagy_queue(*(word for word in command if word not in options), "--org", "acme")
     assert (launched.code, launched.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("org", "hint"), [("acme", "DAGY_ORG_ID=acme dagy-queue watch"), ("umbrella", "it: dagy-queue watch")]
+)
+def test_at_a_terminal_a_launch_for_another_org_says_how_it_is_followed(
+    world: World, org: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    become_umbrella(monkeypatch, tmp_path, "file")
+    for module, command in ((launch_command, ["launch", "etl"]), (fan_out_command, ["fan-out", "e", "--grid", "n=1"])):
+        monkeypatch.setattr(module, "is_for_people", lambda: True)
+        assert hint in dagy_queue(*command, "--org", org).err
