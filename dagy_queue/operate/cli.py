@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperCommand
 
 from dagy_queue import __version__
 from dagy_queue.errors import DagyQueueError
@@ -26,6 +27,7 @@ from dagy_queue.operate.commands.listing import list_runs
 from dagy_queue.operate.commands.logs import logs
 from dagy_queue.operate.commands.parts import Sections
 from dagy_queue.operate.commands.processes import bridge, dispatcher, up
+from dagy_queue.operate.commands.request_options import BehindDashes
 from dagy_queue.operate.commands.results import results
 from dagy_queue.operate.commands.retry import retry
 from dagy_queue.operate.commands.status import status
@@ -54,11 +56,13 @@ class Command(NamedTuple):
     run: Callable[..., None] | typer.Typer
     context: Mapping[str, Any] = {}
     """Typer's context settings, where a command has its own."""
+    parser: type[TyperCommand] = TyperCommand
+    """What reads its words."""
 
 
 COMMANDS = (
-    Command("Launch", "launch", launch),
-    Command("Launch", "fan-out", fan_out),
+    Command("Launch", "launch", launch, parser=BehindDashes),
+    Command("Launch", "fan-out", fan_out, parser=BehindDashes),
     Command("See", "status", status),
     Command("See", "list", list_runs),
     Command("See", "watch", watch),
@@ -88,7 +92,8 @@ for _each in COMMANDS:
         _each.run.rich_markup_mode = None
         app.add_typer(_each.run, name=_each.name, rich_help_panel=_each.section)
     else:
-        app.command(_each.name, rich_help_panel=_each.section, context_settings=dict(_each.context))(_each.run)
+        settings = dict(_each.context)
+        app.command(_each.name, cls=_each.parser, rich_help_panel=_each.section, context_settings=settings)(_each.run)
 
 
 def _show_version(asked: bool) -> None:

@@ -6,6 +6,7 @@ record can look for one without reading everything.
 
 from __future__ import annotations
 
+import os
 import re
 import uuid
 from collections.abc import Sequence
@@ -15,13 +16,16 @@ from functools import cached_property
 from dagy_queue.errors import Problem, RequestInvalid, RunNotFound
 from dagy_queue.ids import is_run_id, shard_id
 from dagy_queue.ledger.overview import Overview
+from dagy_queue.operate.output import PROGRAM
 from dagy_queue.operate.past import past_batch
+from dagy_queue.operate.text import plural
 from dagy_queue.producer import DagLauncher
 from dagy_queue.producer.batch_report import BatchStatusReport, FailedShard, failed_shards, report_of_batch
 from dagy_queue.producer.explanation import Explanation
 from dagy_queue.producer.publisher import Publisher
 from dagy_queue.producer.results import RunStatusReport
-from dagy_queue.settings import Settings, settings
+from dagy_queue.settings import Settings, current_origins, settings
+from dagy_queue.settings.names import variable
 
 _SHARD = re.compile(r"(?P<batch>[0-9A-Fa-f-]{32,36}):(?P<shard>[0-9]{1,9})")
 
@@ -81,7 +85,7 @@ class Desk:
             allowed = "the id of a run or a batch, as launch, fan-out and list print it"
             raise RequestInvalid([Problem("id", text, allowed)], "command")
         if not is_run_id(identifier):
-            raise not_found(text)
+            raise _not_found(text)
         kind = "" if self.is_direct else self.overview.kind_of(identifier)
         if kind == "run" and self._may_see(self.publisher.runs.get(identifier).org_id, org):
             return Target(identifier)
@@ -89,20 +93,20 @@ class Desk:
             return Target(identifier)
         if kind != "run" and self._batch_report(identifier, org) is not None:
             return Target(identifier, is_batch=True)
-        raise not_found(text, org)
+        raise self._no_such_shard(text, org) or self._not_found(text, org)
 
     def run_status(self, run_id: str, org: str = "") -> RunStatusReport:
         """Return a run. Raises RunNotFound."""
         found = self.launcher.get_run_status(run_id, org_id=org)
         if found is None:
-            raise not_found(run_id, org)
+            raise self._not_found(run_id, org)
         return found
 
     def explanation(self, run_id: str, org: str = "") -> Explanation:
         """Return what became of a run. Raises RunNotFound."""
         found = self.launcher.explain(run_id, org_id=org)
         if found is None:
-            raise not_found(run_id, org)
+            raise self._not_found(run_id, org)
         return found
 
     def telling_shard(self, batch_id: str, org: str = "") -> Explanation:
@@ -121,7 +125,7 @@ class Desk:
         """Return a batch, from the ledger while it is there and by its runs' records after that. Raises RunNotFound."""
         report = self._batch_report(batch_id, org)
         if report is None:
-            raise not_found(batch_id, org)
+            raise self._not_found(batch_id, org)
         if not most_failures or self.is_direct:
             return BatchStatus(report)
         return BatchStatus(report, failed_shards(self.overview, report, most_failures))
@@ -130,6 +134,37 @@ class Desk:
         for brief in [] if self.is_direct else self.overview.batches([batch_id]):
             return report_of_batch(brief) if self._may_see(brief.org_id, org) else None
         return past_batch(batch_id, org or self.settings.records.org_id)
+
+    def program_for(self, org: str) -> str:
+        """Return what to type for ``dagy-queue`` so that it reads an org's runs, also where this process does not."""
+        if self.settings.records.org_id in ("", org):
+            return PROGRAM
+        # The sectioned spelling wins, so where it is set, it has to be set anew.
+        names = ["DAGY_ORG_ID", *(name for name in (variable("records", "org_id"),) if os.environ.get(name))]
+        return " ".join([*(f"{name}={org}" for name in names), PROGRAM])
+
+    def _no_such_shard(self, text: str, org: str) -> RunNotFound | None:
+        """Return the error for ``BATCH:INDEX`` of a batch that is known; None for all other ids."""
+        match = _SHARD.fullmatch(text.strip())
+        report = self._batch_report(match["batch"].lower(), org) if match else None
+        if match is None or report is None:
+            return None
+        total = report["total"]
+        if report["error_message"] or not total:
+            why = _why_no_shard(report)
+        elif int(match["shard"]) >= total:
+            why = f"it has {plural(total, 'shard')}, counted from 0"
+        elif report["done"] < total:
+            why = "it is not entered yet; `dagy-queue doctor` says whether a dispatcher is at work"
+        else:
+            return None
+        return RunNotFound(f"batch {match['batch']} has no shard {match['shard']}: {why}")
+
+    def _not_found(self, text: str, org: str) -> RunNotFound:
+        if only := self.settings.records.org_id:
+            origin = next(each.origin for each in current_origins() if each.setting == "records.org_id")
+            return _not_found(text, f" of org {only!r}, the only one read here (records.org_id, {origin})")
+        return _not_found(text, f" of org {org!r}" if org else "")
 
     def _may_see(self, owner: str, org: str) -> bool:
         return all(owner == each for each in (org, self.settings.records.org_id) if each)
@@ -154,7 +189,5 @@ def _why_no_shard(report: BatchStatusReport) -> str:
     return "none is entered yet; `dagy-queue doctor` says whether a dispatcher is at work"
 
 
-def not_found(text: str, org: str = "") -> RunNotFound:
-    """Return the error for an id that nobody knows."""
-    of_org = f" of org {org!r}" if org else ""
+def _not_found(text: str, of_org: str = "") -> RunNotFound:
     return RunNotFound(f"there is no run or batch {text!r}{of_org}: `dagy-queue list` shows those there are")

@@ -7,14 +7,18 @@ a number, ``--param day=2024-01-31`` a text, ``--param 'day="2024"'`` a text as 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shlex import join
 from typing import Any
 
 from dagy_queue.errors import Problem, RequestInvalid
 
 _PAIR = "a name and a value, as in name=value"
+_SECRETIVE = ("env", "secret", "set")
+"""Options whose values are not shown."""
 
 
 def value_of(text: str) -> Any:
@@ -34,10 +38,17 @@ def pairs(option: str, given: Iterable[str] | None) -> dict[str, str]:
     for word in given or ():
         name, equals, value = word.partition("=")
         if not (name and equals):
-            # A value may be a secret, so only what stands for the name is shown.
-            raise RequestInvalid([Problem(option, name[:40], _PAIR)], "command")
+            raise RequestInvalid([Problem(option, _as_typed(option, word), _PAIR)], "command")
         found[name] = value
     return found
+
+
+def _as_typed(option: str, word: str) -> str:
+    """Return what may be shown of a word: only what stands for the name where the value may be a secret."""
+    if option not in _SECRETIVE:
+        return word
+    name, equals, value = word.partition("=")
+    return f"{name[:40]}{equals}{'…' if value else ''}"
 
 
 def values(option: str, given: Iterable[str] | None) -> dict[str, Any]:
@@ -71,6 +82,9 @@ class Words:
 
     flow: str = ""
     command: Sequence[str] = ()
+    """Of a container: the words behind ``--``."""
+    astray: Sequence[str] = ()
+    """Words behind the flow's name that have no ``--`` before them: there may be none."""
     version: str = ""
     image: str = ""
     task_definition: str = ""
@@ -84,7 +98,7 @@ class Words:
 
     @property
     def is_container(self) -> bool:
-        """Whether a container is meant: then the words are its command."""
+        """Whether a container is meant."""
         return bool(self.image or self.task_definition)
 
     def fields(self) -> dict[str, Any]:
@@ -107,22 +121,50 @@ class Words:
         return said | values("set", self.more)
 
     def _check(self, parameters: Mapping[str, Any]) -> None:
-        if not (self.flow or self.is_container or self.plain.get("profile") or self.more):
-            raise _refused("FLOW", "", "the name of a flow, or --image or --task-definition for a container")
-        if self.flow and self.command:
+        if self.is_container:
+            self._check_container(parameters)
+        elif self.flow and (self.command or self.astray):
             allowed = "nothing behind the name of a flow: parameters go by --param name=value"
-            raise _refused("COMMAND", " ".join(self.command), allowed)
-        if self.is_container and (parameters or self.version):
+            raise _refused("COMMAND", " ".join(self.command or self.astray), allowed)
+        elif not (self.flow or self.plain.get("profile") or self.more):
+            if self.command:
+                allowed = "a container for it, by --image or --task-definition; the name of a flow goes before --"
+                raise _refused("COMMAND", " ".join(self.command), allowed)
+            raise _refused("FLOW", "", "the name of a flow, or --image or --task-definition for a container")
+        elif "@" in self.flow:
+            name, _, version = self.flow.partition("@")
+            raise _refused(
+                "FLOW", self.flow, f"the name alone; a version goes by --version: {name} --version {version}"
+            )
+
+    def _check_container(self, parameters: Mapping[str, Any]) -> None:
+        if self.astray:
+            words = (self.flow, *self.astray)
+            raise _refused("COMMAND", " ".join(words), f"a container's command goes behind --, as in -- {join(words)}")
+        if self.flow:
+            option = "--image" if self.image else "--task-definition"
+            allowed = f"a flow or {option}, not both; a container's command goes behind --"
+            raise _refused("FLOW", self.flow, allowed)
+        if parameters or self.version:
             what, value = ("param", parameters) if parameters else ("version", self.version)
             raise _refused(what, value, "nothing for a container: its command goes behind --, its variables by --env")
 
 
-def words_of(flow: str, command: Sequence[str] | None, *, image: str, task_definition: str, **more: Any) -> Words:
-    """Return what was said; where a container is meant, the word in the flow's place is its command's first."""
-    words = Words(command=tuple(command or ()), image=image, task_definition=task_definition, **more)
-    if flow and words.is_container:
-        return replace(words, command=(flow, *words.command))
-    return replace(words, flow=flow)
+@contextmanager
+def saying_whose() -> Iterator[None]:
+    """Have a request that is refused since nothing says its org (option, setting, profile) name the option."""
+    try:
+        yield
+    except RequestInvalid as exc:
+        problems = [_in_words_of_options(problem) for problem in exc.problems]
+        if problems == list(exc.problems):
+            raise
+        raise RequestInvalid(problems, exc.what, exc.more) from None
+
+
+def _in_words_of_options(problem: Problem) -> Problem:
+    is_missing = problem.field == "org_id" and problem.value is None
+    return replace(problem, allowed="say whose: --org ORG, or set DAGY_ORG_ID") if is_missing else problem
 
 
 def _refused(option: str, value: Any, allowed: str) -> RequestInvalid:

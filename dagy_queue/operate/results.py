@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypedDict
 
 from dagy_queue.errors import RunFailed
+from dagy_queue.ids import shard_id
+from dagy_queue.ledger import RunStatus
+from dagy_queue.ledger.overview import Overview, RunPhase
 from dagy_queue.operate.finding import Target
 from dagy_queue.producer import BatchHandle, RunHandle
+from dagy_queue.producer.batch import ShardResult
 from dagy_queue.producer.ends import STATUS_OF_STATE
 from dagy_queue.producer.publisher import Publisher
+from dagy_queue.producer.results import RunStatusReport
 from dagy_queue.producer.status import find_status
 from dagy_queue.producer.waiting import reading
 
 _BAD = ("FAILED", "CANCELLED")
+_PAGE = 500
+"""Shards that are looked at together."""
 
 
 class ResultReport(TypedDict):
@@ -24,7 +31,7 @@ class ResultReport(TypedDict):
     shard: int | None
     """Its place in its batch, where a batch was asked for."""
     status: str | None
-    """SUCCEEDED, FAILED or CANCELLED; None while it goes on, and once what it returned is not kept any more."""
+    """QUEUED, RUNNING, SUCCEEDED, FAILED or CANCELLED; None once what it returned is not kept any more."""
     value: Any
     error: str
     outcome: Mapping[str, Any] | None
@@ -34,22 +41,18 @@ class ResultReport(TypedDict):
 def results_of(publisher: Publisher, target: Target) -> Iterator[ResultReport]:
     """Yield the result of a run, or of each shard of a batch in order.
 
-    Raises BatchNotFound, RunFailed for a batch whose manifest cannot be run, RedisUnavailable.
+    Raises BatchNotFound, RunFailed for a batch whose manifest cannot be run or is not counted yet, RedisUnavailable.
     """
     if not target.is_batch:
         yield _of_run(publisher, target.id)
         return
-    if refused := publisher.batches.get(target.id).refused:
-        raise RunFailed(f"batch {target.id} has no results: {refused}")
-    for shard in BatchHandle(target.id, publisher).results():
-        yield ResultReport(
-            run_id=shard.run_id,
-            shard=shard.index,
-            status=shard.status.value if shard.status else None,
-            value=shard.value,
-            error=shard.error,
-            outcome=shard.outcome,
-        )
+    batch = publisher.batches.get(target.id)
+    if batch.refused:
+        raise RunFailed(f"batch {target.id} has no results: {batch.refused}")
+    if not batch.is_counted:
+        raise RunFailed(f"batch {target.id} has no results yet: its shards are not counted; --wait waits for them")
+    for first in range(0, batch.total, _PAGE):
+        yield from _of_shards(publisher, target.id, range(first, min(first + _PAGE, batch.total)))
 
 
 def is_bad(result: ResultReport) -> bool:
@@ -57,26 +60,73 @@ def is_bad(result: ResultReport) -> bool:
     return result["status"] in _BAD
 
 
+def is_well(result: ResultReport) -> bool:
+    """Tell whether a run succeeded, and what it returned is there."""
+    return result["status"] == "SUCCEEDED"
+
+
 def as_line(result: ResultReport) -> str:
     """Return a result for people: of a run its value, of a shard its number and status before that."""
-    if result["status"] is None:
-        text = "has not ended yet, or its result is not kept any more"
-    elif is_bad(result):
-        text = result["error"] or "cancelled"
-    else:
-        text = json.dumps(result["value"], ensure_ascii=False)
-    if result["shard"] is None:
-        return text if result["status"] == "SUCCEEDED" else f"{result['status'] or 'no result'}: {text}"
-    return f"{result['shard']}  {result['status'] or '-'}  {text}"
+    status = result["status"]
+    text = _text(result)
+    if result["shard"] is not None:
+        return f"{result['shard']}  {status or '-'}  {text}"
+    if is_well(result):
+        return text
+    if is_bad(result):
+        return f"{status}: {text}"
+    going_on = f"run {result['run_id']} is {status} and has {text}; --wait waits for it"
+    return going_on if status else f"run {result['run_id']} is over: {text}"
+
+
+def _text(result: ResultReport) -> str:
+    if is_well(result):
+        return json.dumps(result["value"], ensure_ascii=False)
+    if is_bad(result):
+        return result["error"] or "cancelled"
+    return "no result yet" if result["status"] else "its result is not kept any more"
+
+
+def _of_shards(publisher: Publisher, batch_id: str, shards: range) -> Iterator[ResultReport]:
+    """Yield the results of some shards. Phases are read first: what has ended by then has a result that can be kept."""
+    overview = Overview(publisher.redis)
+    phases = overview.phases([shard_id(batch_id, shard) for shard in shards])
+    results = list(BatchHandle(batch_id, publisher).results(shards.start, len(shards)))
+    missing = [run for run, shard in zip(phases, results, strict=True) if shard.status is None]
+    ended_badly = _ends(overview, missing)
+    for run, shard in zip(phases, results, strict=True):
+        yield _of_shard(shard, run, ended_badly.get(run.run_id, {}))
+
+
+def _ends(overview: Overview, runs: Sequence[RunPhase]) -> dict[str, Mapping[str, Any]]:
+    """Return the outcomes of those that ended badly, by run."""
+    bad = [run.run_id for run in runs if run.phase is not None and run.phase.status.value in _BAD]
+    return {run.run_id: run.outcome for run in overview.phases(bad, with_outcomes=True)}
+
+
+def _of_shard(shard: ShardResult, run: RunPhase, outcome: Mapping[str, Any]) -> ResultReport:
+    """Return a shard's result; where there is none (yet), how it ended badly or that it goes on."""
+    status = shard.status or (run.phase.status if run.phase else RunStatus.QUEUED)
+    is_gone = shard.status is None and status is RunStatus.SUCCEEDED
+    return ResultReport(
+        run_id=shard.run_id,
+        shard=shard.index,
+        status=None if is_gone else status.value,
+        value=shard.value,
+        error=shard.error or str(outcome.get("summary") or ""),
+        outcome=shard.outcome or outcome or None,
+    )
 
 
 def _of_run(publisher: Publisher, run_id: str) -> ResultReport:
+    """Return a run's result. Its status is read first: what has ended by then has a result that can be kept."""
+    known = find_status(publisher, run_id)
     found = RunHandle(run_id, publisher).result
     with reading(found):
         state, value = found.state, found.result
     status = STATUS_OF_STATE.get(state)
     if status is None:
-        return _of_run_without_result(publisher, run_id)
+        return _of_run_without_result(run_id, known)
     return ResultReport(
         run_id=run_id,
         shard=None,
@@ -87,14 +137,13 @@ def _of_run(publisher: Publisher, run_id: str) -> ResultReport:
     )
 
 
-def _of_run_without_result(publisher: Publisher, run_id: str) -> ResultReport:
+def _of_run_without_result(run_id: str, known: RunStatusReport | None) -> ResultReport:
     """Return how a run ended badly whose result is not kept any more, or never was; else that there is none."""
-    found = find_status(publisher, run_id)
-    bad = found if found and found["status"] in _BAD else None
+    bad = known if known and known["status"] in _BAD else None
     return ResultReport(
         run_id=run_id,
         shard=None,
-        status=bad["status"] if bad else None,
+        status=known["status"] if known and known["status"] != "SUCCEEDED" else None,
         value=None,
         error=(bad["error_message"] or "") if bad else "",
         outcome=bad["outcome"] if bad else None,

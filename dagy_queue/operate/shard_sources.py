@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, cast
 
 from dagy_queue.errors import Problem, RequestInvalid
 from dagy_queue.operate.request_fields import pairs, value_of
+from dagy_queue.requests import ContainerRequest
 from dagy_queue.requests.rows import RowFormat, format_of, read_rows
 from dagy_queue.requests.sources import FileLines, Manifest, grid, lines, manifest
 
@@ -23,8 +24,8 @@ Source = list[dict[str, Any]] | FileLines | Manifest
 
 def source_of(
     *,
-    grids: Iterable[str],
-    ranges: Iterable[str],
+    grids: Sequence[str],
+    ranges: Sequence[str],
     file: str,
     manifest_uri: str,
     types: Iterable[str],
@@ -35,11 +36,11 @@ def source_of(
     Raises RequestInvalid for words that cannot be read, and for several sources at once.
     """
     axes = axes_of(grids, ranges)
-    given = [name for name, value in (("grid", axes), ("file", file), ("manifest", manifest_uri)) if value]
-    if len(given) > 1:
-        raise RequestInvalid(
-            [Problem(given[1], "...", f"one source of shards; there is {given[0]} as well")], "fan-out"
-        )
+    typed = {"grid": " ".join(grids), "range": " ".join(ranges), "file": file, "manifest": manifest_uri}
+    given = [name for name, text in typed.items() if text]
+    if len(given) > 1 and not {"grid", "range"} >= set(given):
+        allowed = f"one source of shards; there is {given[0]} = {typed[given[0]]!r} as well"
+        raise RequestInvalid([Problem(given[-1], typed[given[-1]], allowed)], "fan-out")
     columns = pairs("type", types)
     if manifest_uri:
         return manifest(manifest_uri, types=columns)
@@ -86,6 +87,19 @@ def into_command(command: Sequence[str], source: Source) -> list[dict[str, Any]]
     names = {name for word in command for name in _BLANK.findall(word)}
     rows = _read(source) if isinstance(source, FileLines) else source
     return [{"command": _filled(command, names, row, number)} for number, row in enumerate(rows)]
+
+
+def check_places(command: Sequence[str], source: Source) -> None:
+    """Refuse rows for a container whose command has no place for them, unless their names are fields of a request.
+
+    Raises RequestInvalid. Of rows that are not read here nothing is said.
+    """
+    names = list(source[0]) if isinstance(source, list) and source else []
+    astray = [name for name in names if name not in ContainerRequest.model_fields]
+    if astray:
+        places = " ".join(f"{{{name}}}" for name in astray)
+        allowed = f"a command behind -- with a place for the values of each shard, such as {places}"
+        raise RequestInvalid([Problem("COMMAND", " ".join(command), allowed)], "fan-out")
 
 
 def _read(file: FileLines) -> list[dict[str, Any]]:

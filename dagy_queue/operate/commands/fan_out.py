@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dagy_queue.operate.commands import request_options as ask
-from dagy_queue.operate.commands.parts import AsJson, Org, Quiet, Wait, WaitTimeout, check_is_read, check_waiting
+from dagy_queue.operate.commands.parts import AsJson, Org, Quiet, Wait, WaitTimeout, check_is_read_after, check_waiting
 from dagy_queue.operate.output import console, is_for_people, note, say, say_json
 
 
@@ -18,6 +18,7 @@ def _checked_form(form: str) -> str:
 
 
 def fan_out(  # noqa: PLR0913, PLR0917 - one parameter an option
+    ctx: typer.Context,
     flow: ask.FlowName = "",
     command: ask.Command = None,
     grid: Annotated[
@@ -76,14 +77,11 @@ def fan_out(  # noqa: PLR0913, PLR0917 - one parameter an option
     A container, whose command takes the values: dagy-queue fan-out --org acme --image python:3.12-slim --range
     year=1999:2020 -- python analyze.py --year {year}
     """
-    from dataclasses import replace
-
     check_waiting(wait or watch, wait_timeout)
-    if wait or watch or as_json:
-        check_is_read(org)
+    check_is_read_after(org, wait=wait, watch=watch, json=as_json)
     from dagy_queue.operate.finding import Desk, Target
-    from dagy_queue.operate.request_fields import value_of, words_of
-    from dagy_queue.operate.shard_sources import has_blanks, into_command, source_of
+    from dagy_queue.operate.request_fields import Words, saying_whose, value_of
+    from dagy_queue.operate.shard_sources import check_places, has_blanks, into_command, source_of
     from dagy_queue.producer.fan_out import fan_out as publish
 
     source = source_of(
@@ -91,9 +89,10 @@ def fan_out(  # noqa: PLR0913, PLR0917 - one parameter an option
     )
     if source is None and task_count is None:
         raise typer.BadParameter("say what the shards are: --grid, --range, --file, --manifest or --task-count")
-    words = words_of(
-        flow,
-        command,
+    words = Words(
+        flow=flow,
+        command=command or (),
+        astray=ctx.args,
         version=version,
         image=image,
         task_definition=task_definition,
@@ -121,14 +120,20 @@ def fan_out(  # noqa: PLR0913, PLR0917 - one parameter an option
             "task_count": task_count,
         },
     )
-    if source is not None and words.is_container and has_blanks(words.command):
-        source, words = into_command(words.command, source), replace(words, command=())
+    fields = words.fields()
+    if source is not None and words.is_container:
+        if has_blanks(words.command):
+            source = into_command(words.command, source)
+            fields.pop("command")
+        else:
+            check_places(words.command, source)
     desk = Desk()
-    batch = publish(shards=source, batch_id=batch_id or None, launcher=desk.launcher, **words.fields())
+    with saying_whose():
+        batch = publish(shards=source, batch_id=batch_id or None, launcher=desk.launcher, **fields)
     if not as_json:
         say(batch.batch_id)
         if is_for_people() and not (quiet or wait or watch):
-            note(f"fanned out; follow it: dagy-queue watch {batch.batch_id}")
+            note(f"fanned out; follow it: {desk.program_for(org)} watch {batch.batch_id}")
     code = 0
     if wait or watch:
         from dagy_queue.operate.following.to_the_end import follow

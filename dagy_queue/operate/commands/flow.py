@@ -36,12 +36,25 @@ Named = Annotated[str, typer.Argument(metavar="NAME", help="NAME or NAME@VERSION
 OneVersion = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="the version")]
 
 
+def _existing(file: Path) -> Path:
+    """Refuse a file that is not there; where it is FILE:NAME, as ``dagy`` has it, with how it is said here."""
+    if file.exists():
+        return file
+    path, _, flow = str(file).rpartition(":")
+    if flow and Path(path).is_file():
+        raise typer.BadParameter(f"{str(file)!r}: name the file alone, and the flow by --flow: {path} --flow {flow}")
+    raise typer.BadParameter(f"file {str(file)!r} does not exist.")
+
+
 @flow_app.command("push")
 def push(  # noqa: PLR0913, PLR0917 - one parameter an option
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", exists=True, dir_okay=False, help="Python file that defines the flow, or a built artifact"
+            metavar="FILE",
+            dir_okay=False,
+            callback=_existing,
+            help="Python file that defines the flow, or a built artifact",
         ),
     ],
     org: Org = "",

@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from dagy_queue.operate.commands import request_options as ask
-from dagy_queue.operate.commands.parts import AsJson, Org, Quiet, Wait, WaitTimeout, check_is_read, check_waiting
+from dagy_queue.operate.commands.parts import AsJson, Org, Quiet, Wait, WaitTimeout, check_is_read_after, check_waiting
 from dagy_queue.operate.output import console, is_for_people, note, say, say_json
 
 
 def launch(  # noqa: PLR0913, PLR0917 - one parameter an option
+    ctx: typer.Context,
     flow: ask.FlowName = "",
     command: ask.Command = None,
     org: Org = "",
@@ -48,14 +49,14 @@ def launch(  # noqa: PLR0913, PLR0917 - one parameter an option
     A container: dagy-queue launch --org acme --image python:3.12-slim -- python -c 'print(1)'
     """
     from dagy_queue.operate.finding import Desk, Target
-    from dagy_queue.operate.request_fields import words_of
+    from dagy_queue.operate.request_fields import Words, saying_whose
 
     check_waiting(wait, wait_timeout)
-    if wait or as_json:
-        check_is_read(org)
-    words = words_of(
-        flow,
-        command,
+    check_is_read_after(org, wait=wait, json=as_json)
+    words = Words(
+        flow=flow,
+        command=command or (),
+        astray=ctx.args,
         version=version,
         image=image,
         task_definition=task_definition,
@@ -80,11 +81,12 @@ def launch(  # noqa: PLR0913, PLR0917 - one parameter an option
     )
     desk = Desk()
     launched = desk.launcher.launch(words.fields(), run_id=run_id or None)
-    launched.raise_for_error()
+    with saying_whose():
+        launched.raise_for_error()
     if not as_json:
         say(launched.run_id)
         if is_for_people() and not (quiet or wait):
-            note(f"launched; follow it: dagy-queue watch {launched.run_id}")
+            note(f"launched; follow it: {desk.program_for(org)} watch {launched.run_id}")
     code = 0
     if wait:
         from dagy_queue.operate.following.to_the_end import follow

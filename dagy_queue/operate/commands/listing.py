@@ -57,6 +57,8 @@ def list_runs(  # noqa: PLR0913, PLR0917 - one parameter an option
     if desk.is_direct and not org:
         note("direct mode has no ledger, and the record is listed by org: say --org")
     rows = Rows(desk, filters, shards=shards).find(limit + 1)
+    if batch and not rows and (org or not desk.is_direct) and not desk.find(batch, org).is_batch:
+        raise typer.BadParameter(f"{batch!r} is a run, not a batch", param_hint="--batch")
     shown = rows[:limit]
     if as_json:
         say_json(shown)

@@ -16,21 +16,47 @@ def _org_of_process() -> str:
 
 def check_is_read(org: str) -> None:
     """Refuse to read an org's runs in a process that reads another's alone. Raises typer's BadParameter."""
-    only = _org_of_process()
-    if org and only and org != only:
+    if why := _why_not_read(org):
+        raise typer.BadParameter(f"{why}: leave --org out, or change DAGY_ORG_ID (records.org_id)")
+
+
+def check_is_read_after(org: str, **options: bool) -> None:
+    """Refuse options of a launch that read what it launches where :func:`check_is_read` does.
+
+    Raises typer's BadParameter.
+    """
+    typed = [f"--{name.replace('_', '-')}" for name, is_given in options.items() if is_given]
+    if typed and (why := _why_not_read(org)):
+        reading = " and ".join(typed)
         raise typer.BadParameter(
-            f"runs of {org!r} are not read here, but those of {only!r} alone: leave --org out, or change DAGY_ORG_ID "
-            "(records.org_id)"
+            f"nothing was launched: {why}. Leave {reading} out to launch for {org!r} all the same, or change "
+            "DAGY_ORG_ID (records.org_id)"
         )
 
 
-def _org_to_launch_for(org: str) -> str:
+def _why_not_read(org: str) -> str:
+    only = _org_of_process()
+    if org and only and org != only:
+        return f"runs of {org!r} are not read here, but those of {only!r} alone"
+    return ""
+
+
+def _org_to_launch_for(ctx: typer.Context, param: typer.CallbackParam, org: str) -> str:
+    _check_is_said(ctx, param, org)
     return org or _org_of_process()
 
 
-def _org_to_read(org: str) -> str:
+def _org_to_read(ctx: typer.Context, param: typer.CallbackParam, org: str) -> str:
+    _check_is_said(ctx, param, org)
     check_is_read(org)
     return org or _org_of_process()
+
+
+def _check_is_said(ctx: typer.Context, param: typer.CallbackParam, org: str) -> None:
+    """Refuse an org that was typed and is empty, such as a shell's variable that is not set."""
+    source = ctx.get_parameter_source(param.name or "")
+    if not org and source is not None and source.name == "COMMANDLINE":
+        raise typer.BadParameter("it is empty: name an org, or leave --org out")
 
 
 _OF_ORG: Any = {"envvar": "DAGY_ORG_ID", "show_default": False}

@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
+
+
+class BehindDashes(TyperCommand):
+    """A command whose COMMAND is the words behind the first ``--``, whatever they look like, and no others.
+
+    By itself the parser drops the ``--``, and takes the first word behind it for FLOW where that was left out.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse what is before ``--``; words without a place there become ``ctx.args``."""
+        before, behind = _split(args)
+        super().parse_args(ctx, before)
+        ctx.args = list(ctx.params["command"] or ())
+        ctx.params["command"] = behind
+        return ctx.args  # type: ignore[no-any-return]
+
+
+def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    at = words.index("--") if "--" in words else len(words)
+    return list(words[:at]), list(words[at + 1 :])
+
 
 FlowName = Annotated[
     str, typer.Argument(metavar="FLOW", help="name of a flow; or leave it out and give --image", show_default=False)

@@ -21,10 +21,11 @@ def results(
 ) -> None:
     """Print what runs returned.
 
-    Of a batch, one line each in the order of its shards. Exits with 1 if any of them failed or was cancelled.
+    Of a batch, one line each in the order of its shards. Exits with 1 if any of them failed, was cancelled, goes on, or
+    has a result that is not kept any more.
     """
     from dagy_queue.operate.finding import Desk
-    from dagy_queue.operate.results import as_line, is_bad, results_of
+    from dagy_queue.operate.results import as_line, is_bad, is_well, results_of
 
     check_waiting(wait, wait_timeout)
     desk = Desk()
@@ -33,13 +34,13 @@ def results(
         from dagy_queue.operate.following.to_the_end import follow
 
         follow(desk, found, console(stderr=True), wait_timeout=wait_timeout)
-    bad = 0
+    all_well = True
     for result in results_of(desk.publisher, found):
-        bad += is_bad(result)
+        all_well = all_well and is_well(result)
         if is_bad(result) or not failed:
             if as_json:
                 say_json_line(result)
             else:
                 say(as_line(result))
-    if bad:
+    if not all_well:
         raise typer.Exit(ExitCode.ERROR)

@@ -60,8 +60,11 @@ class LogShow:
         source = self._places.of_run(run_id, self._asked.attempt)
         if source is None:
             note(_nothing(self._desk.run_status(run_id)))
-        else:
-            self._print(self._events(self._position(source)), source)
+        elif not self._print(self._events(self._position(source)), source) and self._asked.since is None:
+            note(
+                f"the log of run {run_id} is empty: its container wrote nothing, or never started; "
+                f"`dagy-queue explain {run_id}` says more"
+            )
 
     def batch(self, batch_id: str) -> None:
         """Print the logs of a batch's shards, each line with the shard's number. Raises AwsError, RequestInvalid."""
@@ -201,13 +204,16 @@ class LogShow:
     def _events(self, position: StreamPosition) -> Iterable[LogEvent]:
         return position.new() if self._asked.tail is None else position.last(self._asked.tail)
 
-    def _print(self, events: Iterable[LogEvent], source: LogSource | None, label: str = "") -> None:
-        rendering = self._asked.rendering
+    def _print(self, events: Iterable[LogEvent], source: LogSource | None, label: str = "") -> int:
+        """Print what is wanted of some events, and return how many there were."""
+        rendering, read = self._asked.rendering, 0
         tell = say_as_it_is if rendering.raw or rendering.as_json else say
         for event in events:
+            read += 1
             text = rendering.text_of(event, source, label=label)
             if text is not None:
                 tell(text)
+        return read
 
 
 def _by_group(sources: Iterable[LogSource]) -> dict[tuple[str, str], list[str]]:

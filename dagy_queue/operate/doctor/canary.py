@@ -18,7 +18,6 @@ from dagy_queue.producer import RunHandle
 
 ORG = "dagy-doctor"
 _NAME = "canary"
-_LATER = "see `dagy-queue explain {0}` and `dagy-queue logs {0}`"
 
 
 def canary(desk: Desk, image: str, seconds: float) -> Iterator[Check]:
@@ -32,17 +31,17 @@ def canary(desk: Desk, image: str, seconds: float) -> Iterator[Check]:
         yield error(
             _NAME,
             f"run {run.run_id} did not end within {seconds:g} s: it is {_phase(run)}",
-            f"{_LATER.format(run.run_id)}; what is wrong above may be why",
+            f"{_later(desk, run.run_id)}; what is wrong above may be why",
         )
     except (RunFailed, RunCancelled) as exc:
         resolution = exc.outcome.get("resolution", "") if isinstance(exc, RunFailed) else ""
-        later = _LATER.format(run.run_id)
+        later = _later(desk, run.run_id)
         yield error(_NAME, f"run {run.run_id} failed: {exc}", f"{resolution}; {later}" if resolution else later)
     except DagyQueueError as exc:
         yield error(_NAME, f"could not be launched: {exc}", "mend that, and what is wrong above")
     else:
         if not image and result != asked:
-            yield error(_NAME, f"run {run.run_id} returned {result!r} instead of {asked!r}", _LATER.format(run.run_id))
+            yield error(_NAME, f"run {run.run_id} returned {result!r} instead of {asked!r}", _later(desk, run.run_id))
             return
         yield ok(_NAME, f"run {run.run_id} came back after {time.monotonic() - began:.1f} s")
 
@@ -61,6 +60,11 @@ def _flow(desk: Desk, asked: str) -> RunHandle:
 
 def _container(desk: Desk, image: str) -> RunHandle:
     return desk.launcher.enqueue(kind="container", image=image, org_id=ORG, trigger_source="doctor")
+
+
+def _later(desk: Desk, run_id: str) -> str:
+    program = desk.program_for(ORG)
+    return f"see `{program} explain {run_id}` and `{program} logs {run_id}`"
 
 
 def _phase(run: RunHandle) -> str:

@@ -45,6 +45,8 @@ def follow(desk: Desk, target: Target, shown: Console | None, *, wait_timeout: s
             code = int(source.brief.status.value != _SUCCEEDED)
             if source.brief.refused:
                 note(f"batch {target.id} cannot be run: {source.brief.refused}")
+            elif is_over and code and source.brief.cancel_reason:
+                note(f"batch {target.id} was cancelled: {source.brief.cancel_reason}")
         else:
             found = follow_run(desk, target.id, shown, deadline)
             is_over, code = found is not None, 0 if found is None else exit_code_of_run(found)

@@ -127,6 +127,28 @@ def test_a_shard_is_named_by_its_batch_and_number(world: World) -> None:
     assert dagy_queue("status", f"{batch.batch_id}:3").code == 5
 
 
+def test_a_shard_that_a_batch_has_not_is_told_with_how_many_it_has(world: World) -> None:
+    batch_id = world.batch(3).batch_id
+    answer = dagy_queue("status", f"{batch_id}:7")
+    assert (answer.code, answer.out) == (5, "")
+    assert f"batch {batch_id} has no shard 7: it has 3 shards, counted from 0" in answer.err
+    raw = fan_out(flow_name="sales", org_id="acme", shards=[{"n": 1}]).batch_id
+    assert f"batch {raw} has no shard 0: it is not entered yet" in dagy_queue("status", f"{raw}:0").err
+    assert (
+        f"no run or batch '{batch_id}:7' of org 'umbrella'"
+        in dagy_queue("status", f"{batch_id}:7", "--org", "umbrella").err
+    )
+
+
+def test_a_list_of_a_batch_that_is_none_says_so(world: World) -> None:
+    answer = dagy_queue("list", "--batch", "nope")
+    assert (answer.code, answer.out) == (5, "")
+    assert "there is no run or batch 'nope'" in answer.err
+    run_id = world.held()
+    assert f"'{run_id}' is a run, not a batch" in dagy_queue("list", "--batch", run_id).err
+    assert dagy_queue("list", "--batch", world.batch(1).batch_id, "--status", "FAILED").out == "nothing that fits\n"
+
+
 @pytest.mark.parametrize("command", ["status", "explain", "results", "cancel", "retry", "watch", "logs"])
 @pytest.mark.parametrize("text", ["nonsense", "no id!", "0b0e8a3e-3a1c-4a63-9a1c-0d6a4b1f3c55:x"])
 def test_what_nobody_knows_is_exit_code_5(world: World, command: str, text: str) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from dagy_queue.ledger import RunStatus
+from dagy_queue.operate.commands import fan_out as fan_out_command
+from dagy_queue.operate.commands import launch as launch_command
 from dagy_queue.settings import settings
 from tests.unit.operate.kit import World, dagy_queue, failed, listed
 
@@ -52,7 +54,15 @@ def test_a_process_of_one_org_finds_no_run_or_batch_of_another(
     for identifier in (run_id, batch_id):
         answer = dagy_queue(command, identifier)
         assert (answer.code, answer.out) == (5, "")
-        assert "of org 'umbrella'" in answer.err
+        origin = "env DAGY_ORG_ID" if said_in == "variable" else f"file {tmp_path / 'dagy-queue.toml'}"
+        assert f"of org 'umbrella', the only one read here (records.org_id, {origin}):" in answer.err
+
+
+def test_an_org_that_is_only_asked_for_is_not_said_to_be_the_only_one(world: World) -> None:
+    assert (
+        "there is no run or batch 'r' of org 'umbrella': `dagy-queue list`"
+        in dagy_queue("status", "r", "--org", "umbrella").err
+    )
 
 
 def test_the_org_of_the_settings_file_is_the_one_that_commands_mean(
@@ -66,7 +76,29 @@ def test_the_org_of_the_settings_file_is_the_one_that_commands_mean(
     assert listed() == [run_id]
 
 
-@pytest.mark.parametrize("command", [["list"], ["watch", "--once"], ["status", "r"], ["launch", "etl", "--wait"]])
+@pytest.mark.parametrize("command", [["launch", "etl"], ["fan-out", "etl", "--task-count", "1"], ["list"]])
+def test_an_org_that_is_typed_and_empty_is_refused(
+    world: World, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    become_umbrella(monkeypatch, tmp_path)
+    answer = dagy_queue(*command, "--org", "")
+    assert (answer.code, answer.out) == (2, "")
+    assert "it is empty: name an org, or leave --org out" in answer.err
+    assert listed() == []
+
+
+@pytest.mark.parametrize("said", [["--profile", "nightly"], ["--set", "org_id=initech"]])
+def test_an_org_may_be_said_by_a_profile_or_as_any_other_field(
+    world: World, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGY_QUEUE__PROFILES", '{"nightly": {"org_id": "initech"}}')
+    settings.cache_clear()
+    answer = dagy_queue("launch", "etl", *said)
+    assert (answer.code, answer.err) == (0, "")
+    assert world.runs.get(answer.out.strip()).org_id == "initech"
+
+
+@pytest.mark.parametrize("command", [["list"], ["watch", "--once"], ["status", "r"]])
 def test_a_process_of_one_org_refuses_to_read_another(
     world: World, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,3 +106,35 @@ def test_a_process_of_one_org_refuses_to_read_another(
     answer = dagy_queue(*command, "--org", "acme")
     assert (answer.code, answer.out) == (2, "")
     assert "runs of 'acme' are not read here, but those of 'umbrella' alone" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        (["launch", "etl", "--wait"], "--wait"),
+        (["launch", "etl", "--wait", "--json"], "--wait and --json"),
+        (["fan-out", "etl", "--task-count", "1", "--watch"], "--watch"),
+    ],
+)
+def test_a_launch_that_would_read_another_org_says_that_nothing_was_launched_and_how_it_would_be(
+    world: World, command: list[str], options: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    become_umbrella(monkeypatch, tmp_path)
+    answer = dagy_queue(*command, "--org", "acme")
+    assert (answer.code, answer.out) == (2, "")
+    assert "nothing was launched: runs of 'acme' are not read here, but those of 'umbrella' alone" in answer.err
+    assert f"Leave {options} out to launch for 'acme' all the same" in answer.err
+    launched = dagy_queue(*(word for word in command if word not in options), "--org", "acme")
+    assert (launched.code, launched.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("org", "hint"), [("acme", "DAGY_ORG_ID=acme dagy-queue watch"), ("umbrella", "it: dagy-queue watch")]
+)
+def test_at_a_terminal_a_launch_for_another_org_says_how_it_is_followed(
+    world: World, org: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    become_umbrella(monkeypatch, tmp_path, "file")
+    for module, command in ((launch_command, ["launch", "etl"]), (fan_out_command, ["fan-out", "e", "--grid", "n=1"])):
+        monkeypatch.setattr(module, "is_for_people", lambda: True)
+        assert hint in dagy_queue(*command, "--org", org).err

@@ -53,6 +53,13 @@ def test_a_flow_is_pushed_with_its_notes(command: Command, etl: Path) -> None:
     assert (found.deployment_name, found.namespace, found.tags) == ("prod", "etl", {"team": "data", "x": "a=b"})
 
 
+def test_a_file_that_is_not_there_is_a_wrong_use_and_file_and_name_are_said_apart(command: Command, etl: Path) -> None:
+    assert f"{etl} --flow etl" in command("flow", "push", f"{etl}:etl", "--org", "acme", code=2)
+    for missing in (etl.with_name("none.py"), f"{etl.with_name('none.py')}:etl"):
+        assert "does not exist." in command("flow", "push", missing, "--org", "acme", code=2)
+    assert "is a directory" in command("flow", "push", etl.parent, "--org", "acme", code=2)
+
+
 def test_a_deployment_that_is_not_there_yet_is_noted(command: Command, etl: Path) -> None:
     asked = ("flow", "push", etl, "--org", "acme", "--deployment", "prdo")
     assert "acme has no deployment 'prdo' yet" in command(*asked)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dagy_queue.errors import RequestInvalid
-from dagy_queue.operate.request_fields import Words, document, pairs, value_of, values, words_of
+from dagy_queue.operate.request_fields import Words, document, pairs, value_of, values
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,24 @@ def test_a_word_without_name_or_value_is_refused(word: str) -> None:
         pairs("env", [word])
 
 
+@pytest.mark.parametrize(
+    ("option", "word", "shown"),
+    [
+        ("param", "=x", "param = '=x'"),
+        ("grid", "name", "grid = 'name'"),
+        ("env", "=hidden", "env = '=…'"),
+        ("secret", "=hidden", "secret = '=…'"),
+        ("set", "=hidden", "set = '=…'"),
+        ("env", "=", "env = '='"),
+        ("env", "A", "env = 'A'"),
+    ],
+)
+def test_a_word_that_is_refused_is_shown_as_it_was_typed_but_for_secrets(option: str, word: str, shown: str) -> None:
+    with pytest.raises(RequestInvalid) as caught:
+        pairs(option, [word])
+    assert f"{shown}: a name and a value" in str(caught.value)
+
+
 def test_a_document_is_an_object_as_text_or_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text('{"n": 1}')
     assert document("parameters", f"@{tmp_path / 'p.json'}") == document("parameters", '{"n": 1}') == {"n": 1}
@@ -71,11 +89,8 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_flows_words_become_its_fields() -> None:
-    words = words_of(
-        "etl",
-        None,
-        image="",
-        task_definition="",
+    words = Words(
+        flow="etl",
         version="1.0.0",
         parameters='{"a": 1, "b": 2}',
         params=["b=3"],
@@ -95,8 +110,8 @@ def test_a_flows_words_become_its_fields() -> None:
     }
 
 
-def test_where_a_container_is_meant_all_words_are_its_command() -> None:
-    words = words_of("python", ["-c", "1"], image="python:3.12-slim", task_definition="")
+def test_of_a_container_the_words_behind_the_dashes_are_its_command() -> None:
+    words = Words(command=["python", "-c", "1"], image="python:3.12-slim")
     assert words.fields() == {
         "kind": "container",
         "image": "python:3.12-slim",
@@ -109,6 +124,13 @@ def test_where_a_container_is_meant_all_words_are_its_command() -> None:
     [
         (Words(), "the name of a flow, or --image"),
         (Words(flow="etl", command=("a",)), "parameters go by --param"),
+        (Words(flow="etl", astray=("a", "b")), "COMMAND = 'a b': nothing behind the name of a flow"),
+        (Words(flow="etl@1.0.0"), "FLOW = 'etl@1.0.0': the name alone; .*: etl --version 1.0.0"),
+        (Words(command=("etl",)), "COMMAND = 'etl': a container for it, .*; the name of a flow goes before --"),
+        (Words(flow="etl", image="x"), "FLOW = 'etl': a flow or --image, not both; .* goes behind --"),
+        (Words(flow="etl", image="x", command=("a",)), "FLOW = 'etl': a flow or --image, not both"),
+        (Words(flow="etl", task_definition="x"), "FLOW = 'etl': a flow or --task-definition, not both"),
+        (Words(flow="echo", astray=("a b",), image="x"), "COMMAND = .echo a b.: .* behind --, as in -- echo 'a b'"),
         (Words(image="x", params=["a=1"]), "its command goes behind --"),
         (Words(image="x", version="1"), "its command goes behind --"),
     ],

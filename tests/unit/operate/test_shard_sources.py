@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dagy_queue.errors import RequestInvalid
-from dagy_queue.operate.shard_sources import axes_of, has_blanks, into_command, rows_of, source_of
+from dagy_queue.operate.shard_sources import axes_of, check_places, has_blanks, into_command, rows_of, source_of
 from dagy_queue.requests.rows import format_of
 from dagy_queue.requests.sources import FileLines, Manifest, lines, manifest
 
@@ -45,9 +45,19 @@ def test_a_file_and_a_manifest_are_named() -> None:
     assert source() is None
 
 
-def test_several_sources_are_refused() -> None:
-    with pytest.raises(RequestInvalid, match="one source of shards; there is grid as well"):
-        source(grids=["a=1"], file="x.csv")
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"grids": ["a=1", "b=2"], "file": "x.csv"}, "file = 'x.csv': {}grid = 'a=1 b=2' as well"),
+        ({"ranges": ["n=0:1"], "manifest_uri": "s3://b/k"}, "manifest = 's3://b/k': {}range = 'n=0:1' as well"),
+        ({"file": "x.csv", "manifest_uri": "s3://b/k"}, "manifest = 's3://b/k': {}file = 'x.csv' as well"),
+        ({"grids": ["a=1"], "ranges": ["n=0:1"], "file": "-"}, "file = '-': {}grid = 'a=1' as well"),
+    ],
+)
+def test_several_sources_are_refused_as_they_were_typed(given: dict[str, Any], problem: str) -> None:
+    with pytest.raises(RequestInvalid) as caught:
+        source(**given)
+    assert problem.format("one source of shards; there is ") in str(caught.value)
 
 
 def test_rows_are_read_from_a_stream() -> None:
@@ -86,3 +96,11 @@ def test_a_row_with_other_names_than_the_command_is_refused(row: dict[str, Any])
 def test_a_manifest_is_read_by_the_dispatcher_so_it_cannot_fill_a_command() -> None:
     with pytest.raises(RequestInvalid, match="rows that are read here"):
         into_command(["{year}"], manifest("s3://bucket/shards.jsonl"))
+
+
+def test_a_containers_command_without_a_place_for_the_values_is_refused_with_one() -> None:
+    with pytest.raises(RequestInvalid, match=r"COMMAND = 'echo hi': a command .* such as \{year\}"):
+        check_places(["echo", "hi"], [{"year": 1999}])
+    check_places(["echo", "hi"], [{"cpu": 256}])
+    check_places(["echo", "hi"], [])
+    check_places(["echo", "hi"], manifest("s3://bucket/shards.jsonl"))

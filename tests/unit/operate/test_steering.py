@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from celery import states
@@ -12,7 +13,9 @@ from celery import states
 from dagy_queue.errors import RunFailed
 from dagy_queue.ids import AttemptId
 from dagy_queue.ledger import Phase, RunStatus
+from dagy_queue.operate import results as results_module
 from dagy_queue.operate.commands import launch as launch_command
+from dagy_queue.operate.request_fields import Words
 from dagy_queue.producer import BatchHandle
 from tests.unit.operate.kit import World, dagy_queue, failed
 
@@ -54,6 +57,48 @@ def test_a_container_is_launched_by_image_and_command(world: World) -> None:
     assert world.runs.get(run_id).flow_name == "python:3.12-slim"
 
 
+@pytest.mark.parametrize(
+    "command", [["python", "-c", "print(1)"], ["--image", "-x", "--help"], ["sh", "--", "-c", "--"], []]
+)
+def test_the_words_behind_the_dashes_are_the_command_whatever_they_look_like(
+    world: World, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, fields = list[Words](), Words.fields
+
+    def noted(words: Words) -> dict[str, Any]:
+        asked.append(words)
+        return fields(words)
+
+    monkeypatch.setattr(Words, "fields", noted)
+    assert dagy_queue("launch", "--image", "x", "--org", "acme", "--", *command).code == 0
+    assert dagy_queue("fan-out", "--image", "x", "--org", "acme", "--task-count", "1", "--", *command).code == 0
+    assert [(words.flow, list(words.command), list(words.astray)) for words in asked] == [("", command, [])] * 2
+
+
+CONTAINER = ("--image", "busybox", "--org", "acme")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["greeting", *CONTAINER], "FLOW = 'greeting': a flow or --image, not both; a container's command goes beh"),
+        (["greeting", *CONTAINER, "--", "echo", "yes"], "FLOW = 'greeting': a flow or --image, not both"),
+        ([*CONTAINER, "echo", "hi"], "COMMAND = 'echo hi': a container's command goes behind --, as in -- echo hi"),
+        (["greeting", "--org", "acme", "--", "echo", "hi"], "COMMAND = 'echo hi': nothing behind the name of a flow"),
+        (["greeting", "--org", "acme", "echo", "hi"], "COMMAND = 'echo hi': nothing behind the name of a flow"),
+        (["--org", "acme", "--", "greeting"], "COMMAND = 'greeting': a container for it"),
+    ],
+)
+@pytest.mark.parametrize("command", [["launch", "--wait"], ["fan-out", "--range", "n=0:1"]])
+def test_a_flows_name_is_no_command_and_a_command_goes_behind_the_dashes(
+    world: World, command: list[str], arguments: list[str], problem: str
+) -> None:
+    answer = dagy_queue(*command, *arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert problem in answer.err
+    assert dagy_queue("list").out == "nothing that fits\n"
+
+
 def test_a_launch_in_json_is_the_runs_status(world: World) -> None:
     found = dagy_queue("launch", "etl", "--org", "acme", "--json").json
     assert (found["kind"], found["status"], found["flow_name"]) == ("run", "QUEUED", "etl")
@@ -63,7 +108,8 @@ def test_a_launch_in_json_is_the_runs_status(world: World) -> None:
     ("arguments", "problem"),
     [
         ([], "the name of a flow, or --image"),
-        (["etl"], "org_id"),
+        (["etl"], "org_id = None: say whose: --org ORG, or set DAGY_ORG_ID"),
+        (["--image", "busybox"], "org_id = None: say whose: --org ORG, or set DAGY_ORG_ID"),
         (["etl", "--org", "acme", "--cpu", "7"], "cpu"),
         (["etl", "--org", "acme", "--set", "colour=red"], "no such field"),
         (["etl", "--org", "acme", "--param", "x"], "a name and a value"),
@@ -127,6 +173,13 @@ def test_a_containers_command_takes_the_values(world: World) -> None:
     assert chunks == [{"command": ["analyze", "-y", "1999"]}, {"command": ["analyze", "-y", "2000"]}]
 
 
+def test_a_containers_command_without_braces_is_told_where_the_values_go(world: World) -> None:
+    answer = dagy_queue("fan-out", *CONTAINER, "--range", "year=1999:2001", "--", "echo", "hi")
+    assert (answer.code, answer.out) == (2, "")
+    assert "such as {year}" in answer.err
+    assert dagy_queue("fan-out", *CONTAINER, "--grid", "max_retries=1,2", "--", "echo", "hi").code == 0
+
+
 def test_shards_that_are_all_alike_are_counted(world: World) -> None:
     found = dagy_queue("fan-out", "sales", "--org", "acme", "--task-count", "3", "--json").json
     assert (found["kind"], found["total"], found["status"]) == ("batch", 3, "QUEUED")
@@ -137,6 +190,7 @@ def test_shards_that_are_all_alike_are_counted(world: World) -> None:
     [
         ([], "say what the shards are: --grid, --range, --file, --manifest or --task-count"),
         (["--grid", "a=1", "--tolerate", "many"], "tolerate"),
+        (["--grid", "a=1", "--set", "org_id=null"], "org_id = None: say whose: --org ORG, or set DAGY_ORG_ID"),
         (["--file", "/no/such/file.jsonl"], "a file that can be read"),
         (["--grid", "a=1", "--batch-id", "no"], "a UUID"),
         (["--file", "-", "--format", "xml"], "is not jsonl or csv"),
@@ -159,7 +213,8 @@ def test_a_reason_may_have_bytes_that_are_no_utf_8(world: World) -> None:
     run_id = world.held()
     assert dagy_queue("cancel", run_id, "--reason", "caf\udce9").code == 0
     assert world.runs.get(run_id).cancel_reason == r"caf\udce9"
-    assert dagy_queue("list", "--batch", "\udce9").out == "nothing that fits\n"
+    assert dagy_queue("list", "--correlation-id", "\udce9").out == "nothing that fits\n"
+    assert r"there is no run or batch '\udce9'" in dagy_queue("list", "--batch", "\udce9").err
 
 
 def test_each_of_several_is_told_what_became_of_it(world: World) -> None:
@@ -235,14 +290,62 @@ def test_the_result_of_a_run_is_json(world: World) -> None:
     assert dagy_queue("results", run_id, "--json").json["value"] == {"rows": 7}
 
 
-def test_a_run_that_failed_or_goes_on_has_no_result(world: World) -> None:
+def test_a_run_that_failed_has_no_result(world: World) -> None:
     run_id = world.ended(RunStatus.FAILED, failed())
     world.publisher.app.backend.store_result(run_id, RunFailed("no luck", failed()), states.FAILURE)
     answer = dagy_queue("results", run_id)
     assert (answer.code, answer.out) == (1, "FAILED: no luck\n")
     assert dagy_queue("results", run_id, "--json").json["outcome"] == failed()
-    answer = dagy_queue("results", world.held())
-    assert (answer.code, answer.out) == (0, "no result: has not ended yet, or its result is not kept any more\n")
+
+
+def test_a_run_that_goes_on_has_no_result_yet_which_is_exit_code_1(world: World) -> None:
+    run_id = world.held()
+    answer = dagy_queue("results", run_id)
+    assert (answer.code, answer.out) == (1, f"run {run_id} is QUEUED and has no result yet; --wait waits for it\n")
+    answer = dagy_queue("results", run_id, "--json")
+    assert (answer.code, answer.json["status"], answer.json["value"]) == (1, "QUEUED", None)
+
+
+def test_a_run_whose_result_is_not_kept_any_more_is_exit_code_1(world: World) -> None:
+    run_id = world.ended()
+    answer = dagy_queue("results", run_id)
+    assert (answer.code, answer.out) == (1, f"run {run_id} is over: its result is not kept any more\n")
+    answer = dagy_queue("results", run_id, "--json")
+    assert (answer.code, answer.json["status"], answer.json["value"]) == (1, None, None)
+
+
+def test_shards_without_a_result_say_what_became_of_them(world: World) -> None:
+    batch = world.batch(5)
+    world.publisher.app.backend.store_result(batch.shard(0).run_id, "a", states.SUCCESS)
+    world.end_shard(batch, 1, RunStatus.SUCCEEDED)
+    world.end_shard(batch, 2, RunStatus.FAILED, failed("no luck"))
+    answer = dagy_queue("results", batch.batch_id)
+    assert answer.code == 1
+    assert answer.lines == [
+        *('0  SUCCEEDED  "a"', "1  -  its result is not kept any more", "2  FAILED  no luck"),
+        *("3  QUEUED  no result yet", "4  QUEUED  no result yet"),
+    ]
+    assert dagy_queue("results", batch.batch_id, "--failed").lines == ["2  FAILED  no luck"]
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_the_results_of_a_batch_are_exit_code_0_once_every_shard_has_one(
+    world: World, monkeypatch: pytest.MonkeyPatch, left: int
+) -> None:
+    monkeypatch.setattr(results_module, "_PAGE", 2)
+    batch = world.batch(5)
+    for shard in range(5 - left):
+        world.publisher.app.backend.store_result(batch.shard(shard).run_id, shard, states.SUCCESS)
+    answer = dagy_queue("results", batch.batch_id)
+    assert (answer.code, len(answer.lines)) == (left, 5)
+    assert dagy_queue("results", batch.batch_id, "--failed").code == left
+
+
+def test_a_batch_that_is_not_counted_has_no_results_yet(world: World) -> None:
+    batch_id = dagy_queue("fan-out", "sales", "--org", "acme", "--manifest", "s3://b/k.jsonl").out.strip()
+    answer = dagy_queue("results", batch_id)
+    assert (answer.code, answer.out) == (1, "")
+    assert f"batch {batch_id} has no results yet" in answer.err
 
 
 @pytest.mark.parametrize("status", [RunStatus.FAILED, RunStatus.CANCELLED])
@@ -258,11 +361,11 @@ def test_the_results_of_a_batch_are_in_order_and_may_be_only_the_bad_ones(world:
     backend.store_result(batch.shard(2).run_id, RunFailed("no luck", failed()), states.FAILURE)
     answer = dagy_queue("results", batch.batch_id)
     assert answer.code == 1
-    assert answer.lines == ['0  SUCCEEDED  "a"', f"1  -  {answer.lines[1][6:]}", "2  FAILED  no luck"]
+    assert answer.lines == ['0  SUCCEEDED  "a"', "1  QUEUED  no result yet", "2  FAILED  no luck"]
     found = [json.loads(line) for line in dagy_queue("results", batch.batch_id, "--json").lines]
     assert [(each["shard"], each["status"], each["value"]) for each in found] == [
         (0, "SUCCEEDED", "a"),
-        (1, None, None),
+        (1, "QUEUED", None),
         (2, "FAILED", None),
     ]
     assert dagy_queue("results", batch.batch_id, "--failed").lines == ["2  FAILED  no luck"]

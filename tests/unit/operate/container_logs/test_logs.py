@@ -101,6 +101,16 @@ def test_a_run_that_has_no_container_is_said_to_have_none(world: World, logs: Fa
     assert answer.err == f"run {run_id} has no container yet: it is HELD\n"
 
 
+def test_a_log_that_is_empty_or_was_never_begun_is_said_to_be(world: World, logs: FakeLogs) -> None:
+    run_id = world.ended(RunStatus.FAILED, failed())
+    for options in ((), ("--tail", "2")):
+        answer = dagy_queue("logs", run_id, *options)
+        assert (answer.code, answer.out) == (0, "")
+        assert answer.err.startswith(f"the log of run {run_id} is empty: its container wrote nothing, or never started")
+    wrote(logs, run_id, "one")
+    assert dagy_queue("logs", run_id, "--grep", "two").err == ""
+
+
 def test_an_attempt_is_chosen_by_its_number(world: World, logs: FakeLogs) -> None:
     run_id = wrote(logs, world.ended(), "last")
     key = world.publisher.redis.key("run", run_id)

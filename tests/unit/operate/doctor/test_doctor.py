@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from dagy_queue.errors import AwsRefused, RequestInvalid, ResultTimeout, RunCancelled, RunFailed
-from dagy_queue.ledger import RedisConnection
+from dagy_queue.ledger import RedisConnection, RunStatus
 from dagy_queue.operate.doctor import canary, examination
 from dagy_queue.operate.doctor.aws_checks import AwsDoctor
 from dagy_queue.operate.doctor.checks import Mark, error, ok
 from dagy_queue.operate.doctor.event_checks import EventDoctor
 from dagy_queue.operate.finding import Desk
 from dagy_queue.producer import RunHandle
-from tests.unit.operate.kit import World, dagy_queue
+from dagy_queue.settings import settings
+from tests.unit.operate.kit import World, dagy_queue, failed
 
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
 
@@ -126,6 +128,28 @@ def test_a_canary_comes_back_or_says_why_not(monkeypatch: pytest.MonkeyPatch, en
     assert words in check.what
     assert mark is Mark.OK or "dagy-queue explain r" in check.resolution
     assert "mend it" in check.resolution or not isinstance(end, RunFailed)
+
+
+@pytest.mark.parametrize("said_in", ["", "file", "DAGY_ORG_ID", "DAGY_QUEUE__RECORDS__ORG_ID", "both"])
+def test_what_the_canary_advises_finds_its_run_whatever_org_the_process_reads(
+    world: World, said_in: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_that(monkeypatch, RunFailed("no luck", {})).run_id = world.ended(RunStatus.FAILED, failed(), org_id=canary.ORG)
+    if said_in == "file":
+        (tmp_path / "dagy-queue.toml").write_text('[records]\norg_id = "acme"\n')
+        monkeypatch.setenv("DAGY_QUEUE_CONFIG", str(tmp_path / "dagy-queue.toml"))
+    for name in ("DAGY_ORG_ID", "DAGY_QUEUE__RECORDS__ORG_ID"):
+        if said_in in (name, "both"):
+            monkeypatch.setenv(name, "acme")
+    settings.cache_clear()
+    (check,) = canary.canary(Desk(), "", 5)
+    *variables, _, command, run_id = check.resolution.split("`")[1].split()
+    for each in variables:
+        monkeypatch.setenv(*each.split("=", 1))
+    settings.cache_clear()
+    answer = dagy_queue(command, run_id)
+    assert (answer.code, answer.err) == (0, "")
+    assert bool(variables) == bool(said_in)
 
 
 def test_a_container_as_a_canary_needs_no_result(monkeypatch: pytest.MonkeyPatch) -> None:

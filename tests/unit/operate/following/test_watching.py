@@ -194,6 +194,25 @@ def test_a_batch_that_tolerates_its_failures_exits_with_0(world: World) -> None:
     assert dagy_queue("watch", batch.batch_id).code == 0
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)])
+@pytest.mark.parametrize("reason", ["no longer needed", "its timeout is over"])
+def test_why_a_batch_was_cancelled_is_the_last_word(world: World, reason: str, options: tuple[str, ...]) -> None:
+    batch = world.batch(2)
+    world.end_shard(batch, 0, RunStatus.SUCCEEDED)
+    batch.cancel(reason)
+    world.end_shard(batch, 1, RunStatus.CANCELLED)
+    answer = dagy_queue("watch", batch.batch_id, *options)
+    assert (answer.code, answer.err) == (1, f"batch {batch.batch_id} was cancelled: {reason}\n")
+
+
+def test_a_wish_that_came_too_late_is_not_told_and_the_batch_has_succeeded(world: World) -> None:
+    batch = world.batch(1)
+    world.end_shard(batch, 0, RunStatus.SUCCEEDED)
+    world.publisher.redis.client.hset(world.publisher.redis.key("batch", batch.batch_id), "cancel", "too late")
+    answer = dagy_queue("watch", batch.batch_id)
+    assert (answer.code, answer.err) == (0, "")
+
+
 def test_in_json_each_look_that_shows_something_new_is_a_line(world: World, between_looks: Steps) -> None:
     batch = world.batch(2)
     between_looks(
