@@ -5,7 +5,7 @@
 -- waiting, crew, what it has otherwise than its request, the version of its flow if that is settled}, and each of the
 -- crew {id, attempt, request, shard}.
 local most, lease, too_late, limits = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], cjson.decode(ARGV[4])
-local STOP_AGAIN_MS, SOON_MS = 30000, 1000
+local STOP_AGAIN_MS, SOON_MS, MOST_STOPS = 30000, 1000, 100
 local now = now_ms()
 local next_due = -1
 
@@ -254,7 +254,8 @@ for _, pool in ipairs(pools) do
 end
 
 local stops = {}
-for _, id in ipairs(due(':stops', 100)) do
+local owed = due(':stops', MOST_STOPS)
+for _, id in ipairs(owed) do
   local orphan = string.match(id, '^task:(.*)')
   local run = orphan and { 'RUNNING', orphan, 'its run is over' }
     or read_run(id, 'phase', 'arn', 'cancel')
@@ -264,9 +265,11 @@ for _, id in ipairs(due(':stops', 100)) do
     if orphan then redis.call('ZREM', P .. ':stops', id) else redis.call('ZADD', P .. ':stops', now + STOP_AGAIN_MS, id) end
     stops[#stops + 1] = { run[2], run[3] or 'its timeout is over' }
   else
+    owed = {}  -- the next token says when to come again
     break
   end
 end
+if #owed == MOST_STOPS then due_in(0) end
 
 for _, each in pairs(buckets) do
   if each.taken > 0 then
