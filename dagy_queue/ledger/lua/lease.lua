@@ -159,12 +159,14 @@ end
 
 local function grant(id)
   local run = redis.call('HMGET', run_key(id), 'phase', 'attempt', 'retries', 'request', 'batch', 'shard', 'expires', 'delta', 'refusals', 'crew',
-    'change', 'flow_version')
+    'change', 'flow_version', 'asked')
   set_phase(id, 'SUBMITTING')
   redis.call('ZADD', P .. ':leases', now + lease, id)
-  local expired = run[7] and tonumber(run[7]) <= now
-  -- From its first grant on a run may have a task, and is not dropped as expired any more.
-  if run[7] then redis.call('HDEL', run_key(id), 'expires') end
+  -- A run that may have a task, as its launch was never answered, is not dropped as expired. One that was granted as
+  -- expired was not launched, whatever became of its dispatcher: it is so from then on (0).
+  local expires = tonumber(run[7])
+  local expired = expires and (expires == 0 or (expires <= now and run[13] ~= run[2]))
+  if expired then redis.call('HSET', run_key(id), 'expires', 0) end
   local crew = {}
   for _, member in ipairs(run[10] and crew_of(id, run[10]) or {}) do
     local found = redis.call('HMGET', run_key(member), 'attempt', 'delta', 'shard')
