@@ -92,17 +92,17 @@ def test_it_is_kept_from_what_its_org_has_behind_it_in_another_capacity(waiting:
     assert waiting.granted(cpu=ALL) == ["before", "behind"]
 
 
-def test_what_is_left_beside_it_goes_in_the_same_call(scene: Scene) -> None:
-    scene.park("running", org="beta", cpu=512)
+def test_what_is_left_beside_it_goes_in_the_same_call_also_if_its_turn_was_before(scene: Scene) -> None:
+    scene.park("running", org="beta", cpu=768)
     scene.granted(cpu=ALL)
-    scene.park("large", cpu=768)
+    scene.park("large", cpu=640, priority=5)
     assert scene.granted(cpu=ALL) == []
+    scene.park("beside", org="coop", cpu=384)
+    scene.park("urgent")
+    assert scene.granted(cpu=ALL) == ["urgent"], "acme's next turn is after coop's"
     patience_ends(scene)
-    scene.park("small", org="coop")
-    assert scene.granted(cpu=ALL) == []
-    scene.end("running")
-    scene.park("turn", org="acme", priority=9)
-    assert sorted(scene.granted(cpu=ALL)) == ["large", "small"]
+    scene.end("running", "urgent")
+    assert scene.granted(cpu=ALL) == ["large", "beside"]
 
 
 def test_another_large_run_is_remembered_in_place_of_one_that_could_not_go(waiting: Scene) -> None:
