@@ -195,7 +195,7 @@ local function cluster_has_cpu(pool, org, id, units)
   return false
 end
 
--- A run has been granted: is anything still kept for a large one?
+-- A run has been granted: if nothing is kept any more for a large one, others may go now, or be remembered.
 local function note_taken(pool, org, id)
   local large = limits.cpu ~= cjson.null and large_of(pool)
   if not large or (large.id ~= id and not (large.org == org and large.has_waited)) then return end
@@ -204,7 +204,7 @@ local function note_taken(pool, org, id)
   else
     redis.call('HSET', large_key(pool), 'since', now)
   end
-  if large.has_waited then full = {} end
+  full = {}
 end
 
 local function fits(pool, org, id)

@@ -117,6 +117,20 @@ def test_another_large_run_is_remembered_in_place_of_one_that_could_not_go(waiti
     assert waiting.granted(cpu=ALL, org_tasks=1) == ["large-of-coop"]
 
 
+def test_another_large_run_is_remembered_as_soon_as_one_has_gone(scene: Scene) -> None:
+    scene.park("running", org="beta", cpu=768)
+    scene.granted(cpu=ALL)
+    scene.park("large", cpu=512, priority=5)
+    assert scene.granted(cpu=ALL) == []
+    scene.park("large-of-coop", org="coop", cpu=ALL)
+    scene.park("urgent")
+    assert scene.granted(cpu=ALL) == ["urgent"], "acme's next turn is after coop's"
+    scene.end("running")
+    assert scene.granted(cpu=ALL) == ["large"]
+    key = scene.connection.key("large", POOL.partition("|")[0])
+    assert scene.connection.client.hget(key, "run") == "large-of-coop"
+
+
 def test_one_that_waits_longer_is_not_replaced_by_another(waiting: Scene) -> None:
     waiting.park("large-of-coop", org="coop", cpu=ALL)
     assert waiting.granted(cpu=ALL) == []
