@@ -107,7 +107,7 @@ class Limits:
     org_cpu: int | None = None
     """CPU units at once of an org in a cluster."""
     patience: float = 60.0
-    """Seconds for which smaller runs of other orgs pass one that needs more CPU than is free in its cluster."""
+    """Seconds for which smaller runs pass one that needs more CPU than is free in its cluster, before that is kept."""
 
 
 NO_LIMITS = Limits()

@@ -25,7 +25,7 @@ if TERMINAL[found[1]] or found[1] == 'STOPPED' then
   return redis.call('HGET', key, 'arn') == arn and 'noted' or 'stale'
 end
 redis.call('HSET', key, 'arn', arn)
-redis.call('HDEL', key, 'asked')
+redis.call('HDEL', key, 'asked', 'expires')
 if ARGV[4] ~= '' then resize(found[1], tonumber(ARGV[4])) end
 if ARGV[5] ~= '' then
   local flow = flow_key(id)

@@ -5,7 +5,7 @@
 -- waiting, crew, what it has otherwise than its request, the version of its flow if that is settled}, and each of the
 -- crew {id, attempt, request, shard}.
 local most, lease, too_late, limits = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], cjson.decode(ARGV[4])
-local STOP_AGAIN_MS, SOON_MS = 30000, 1000
+local STOP_AGAIN_MS, SOON_MS, MOST_STOPS = 30000, 1000, 100
 local now = now_ms()
 local next_due = -1
 
@@ -124,57 +124,6 @@ local function cluster_has_room(pool)
   return room(slots_key(pool), 'tasks', limits.tasks, 1)
 end
 
--- A run that needs more CPU than is free lets the smaller ones of other orgs pass, but not for ever: after a while what
--- becomes free is kept for it.
-local function large_key(pool) return P .. ':large:' .. cluster_of(pool) end
-
-local function kept_for_another(pool, org)
-  local kept = redis.call('HMGET', large_key(pool), 'run', 'org', 'since')
-  if not kept[1] or kept[2] == org or now - tonumber(kept[3]) < limits.patience * 1000 then return false end
-  if read_run(kept[1], 'phase')[1] == 'HELD' then return true end
-  redis.call('DEL', large_key(pool))
-  return false
-end
-
-local function cluster_has_cpu(pool, org, id, units)
-  if limits.cpu == cjson.null then return true end
-  if kept_for_another(pool, org) then return false end
-  local key = large_key(pool)
-  if not room(slots_key(pool), 'cpu', limits.cpu, units) then
-    if redis.call('HSETNX', key, 'run', id) == 1 then redis.call('HSET', key, 'org', org, 'since', now) end
-    redis.call('EXPIRE', key, LIMITER_SECONDS)
-    return false
-  end
-  if redis.call('HGET', key, 'run') == id then redis.call('DEL', key) end
-  return true
-end
-
-local function fits(pool, org, id)
-  local key, units = slots_key(pool), 0
-  if limits.cpu ~= cjson.null or limits.org_cpu ~= cjson.null then units = units_of(id) end
-  return room(key, 'tasks:' .. org, limits.org_tasks, 1)
-    and room(key, 'cpu:' .. org, limits.org_cpu, units)
-    and cluster_has_cpu(pool, org, id, units)
-end
-
-local function grant(id)
-  local run = redis.call('HMGET', run_key(id), 'phase', 'attempt', 'retries', 'request', 'batch', 'shard', 'expires', 'delta', 'refusals', 'crew',
-    'change', 'flow_version')
-  set_phase(id, 'SUBMITTING')
-  redis.call('ZADD', P .. ':leases', now + lease, id)
-  local expired = run[7] and tonumber(run[7]) <= now
-  -- From its first grant on a run may have a task, and is not dropped as expired any more.
-  if run[7] then redis.call('HDEL', run_key(id), 'expires') end
-  local crew = {}
-  for _, member in ipairs(run[10] and crew_of(id, run[10]) or {}) do
-    local found = redis.call('HMGET', run_key(member), 'attempt', 'delta', 'shard')
-    crew[#crew + 1] = { member, found[1], found[2] or '', found[3] }
-  end
-  local version = run[12] or (run[5] and redis.call('HGET', batch_key(run[5]), 'flow_version'))
-  return { id, run[2], run[3] or '0', run[4] or run[8] or '', run[5] or '', run[6] or '', run[9] or '0',
-    expired and '1' or '0', crew, run[11] or '', version or '' }
-end
-
 -- Return the next run of a lane that is held; what is not is dropped from it. A cancelled batch may be all of a long
 -- lane: so many are dropped in one call, which keeps all of Redis waiting. The second value says that there are more.
 local MOST_DROPPED = 1000
@@ -202,9 +151,89 @@ local function head_of(pool, org)
   end
 end
 
--- Grant one run of a pool, of the org whose turn it is; orgs without room are passed over, and remembered.
+-- Orgs of a pool that have no room, and are passed over for the rest of this call.
 local full = {}
 
+local function org_has_room(pool, org, units)
+  local key = slots_key(pool)
+  return room(key, 'tasks:' .. org, limits.org_tasks, 1) and room(key, 'cpu:' .. org, limits.org_cpu, units)
+end
+
+-- A run that needs more CPU than is free lets smaller ones pass, but not for ever: it is remembered, and after a while
+-- what becomes free is kept for it, as long as nothing but CPU keeps it from going. What its own org has before it goes
+-- first, in the order of one lane, and when that takes what was kept, the others wait no longer: its time begins anew.
+local function large_key(pool) return P .. ':large:' .. cluster_of(pool) end
+
+local function large_of(pool)
+  local found = redis.call('HMGET', large_key(pool), 'run', 'pool', 'org', 'since')
+  if not found[2] then return nil end
+  local has_waited = now - tonumber(found[4]) >= limits.patience * 1000
+  return { id = found[1], pool = found[2], org = found[3], has_waited = has_waited }
+end
+
+local function lacks_only_cpu(large)
+  return head_of(large.pool, large.org) == large.id and org_has_room(large.pool, large.org, units_of(large.id))
+end
+
+local function goes_before(pool, org, id, large)
+  if org ~= large.org then return false end
+  local own = redis.call('ZSCORE', lane_key(pool, org), id)
+  return tonumber(own) < tonumber(redis.call('ZSCORE', lane_key(large.pool, org), large.id))
+end
+
+local function cluster_has_cpu(pool, org, id, units)
+  if limits.cpu == cjson.null then return true end
+  local large = large_of(pool)
+  local another = large and large.id ~= id
+  if another and large.has_waited and lacks_only_cpu(large) and not goes_before(pool, org, id, large) then return false end
+  if room(slots_key(pool), 'cpu', limits.cpu, units) then return true end
+  local key = large_key(pool)
+  if not large or (another and not lacks_only_cpu(large)) then
+    redis.call('HSET', key, 'run', id, 'pool', pool, 'org', org, 'since', now)
+  end
+  redis.call('EXPIRE', key, LIMITER_SECONDS)
+  return false
+end
+
+-- A run has been granted: if nothing is kept any more for a large one, others may go now, or be remembered.
+local function note_taken(pool, org, id)
+  local large = limits.cpu ~= cjson.null and large_of(pool)
+  if not large or (large.id ~= id and not (large.org == org and large.has_waited)) then return end
+  if large.id == id then
+    redis.call('DEL', large_key(pool))
+  else
+    redis.call('HSET', large_key(pool), 'since', now)
+  end
+  full = {}
+end
+
+local function fits(pool, org, id)
+  local units = 0
+  if limits.cpu ~= cjson.null or limits.org_cpu ~= cjson.null then units = units_of(id) end
+  return org_has_room(pool, org, units) and cluster_has_cpu(pool, org, id, units)
+end
+
+local function grant(id)
+  local run = redis.call('HMGET', run_key(id), 'phase', 'attempt', 'retries', 'request', 'batch', 'shard', 'expires', 'delta', 'refusals', 'crew',
+    'change', 'flow_version', 'asked')
+  set_phase(id, 'SUBMITTING')
+  redis.call('ZADD', P .. ':leases', now + lease, id)
+  -- A run that may have a task, as its launch was never answered, is not dropped as expired. One that was granted as
+  -- expired was not launched, whatever became of its dispatcher: it is so from then on (0).
+  local expires = tonumber(run[7])
+  local expired = expires and (expires == 0 or (expires <= now and run[13] ~= run[2]))
+  if expired then redis.call('HSET', run_key(id), 'expires', 0) end
+  local crew = {}
+  for _, member in ipairs(run[10] and crew_of(id, run[10]) or {}) do
+    local found = redis.call('HMGET', run_key(member), 'attempt', 'delta', 'shard')
+    crew[#crew + 1] = { member, found[1], found[2] or '', found[3] }
+  end
+  local version = run[12] or (run[5] and redis.call('HGET', batch_key(run[5]), 'flow_version'))
+  return { id, run[2], run[3] or '0', run[4] or run[8] or '', run[5] or '', run[6] or '', run[9] or '0',
+    expired and '1' or '0', crew, run[11] or '', version or '' }
+end
+
+-- Grant one run of a pool, of the org whose turn it is; orgs without room are passed over, and remembered.
 local function grant_one(pool, from)
   local turn = 0
   while true do
@@ -216,6 +245,7 @@ local function grant_one(pool, from)
       if not take(from) then return nil end
       redis.call('ZREM', lane_key(pool, org), id)
       redis.call('ZADD', rotation_key(pool), redis.call('INCR', P .. ':turn'), org)
+      note_taken(pool, org, id)
       return grant(id)
     elseif id or more_to_drop or full[pool .. org] then
       full[pool .. org] = true
@@ -254,7 +284,8 @@ for _, pool in ipairs(pools) do
 end
 
 local stops = {}
-for _, id in ipairs(due(':stops', 100)) do
+local owed = due(':stops', MOST_STOPS)
+for _, id in ipairs(owed) do
   local orphan = string.match(id, '^task:(.*)')
   local run = orphan and { 'RUNNING', orphan, 'its run is over' }
     or read_run(id, 'phase', 'arn', 'cancel')
@@ -264,9 +295,11 @@ for _, id in ipairs(due(':stops', 100)) do
     if orphan then redis.call('ZREM', P .. ':stops', id) else redis.call('ZADD', P .. ':stops', now + STOP_AGAIN_MS, id) end
     stops[#stops + 1] = { run[2], run[3] or 'its timeout is over' }
   else
+    owed = {}  -- the next token says when to come again
     break
   end
 end
+if #owed == MOST_STOPS then due_in(0) end
 
 for _, each in pairs(buckets) do
   if each.taken > 0 then

@@ -13,7 +13,7 @@ if beyond and found[4] ~= arn and phase ~= '' then owe_stop_of_unowned(arn) end
 if beyond or (found[4] and found[4] ~= arn) then return 'stale' end
 if found[3] and tonumber(found[3]) >= version then return 'stale' end
 redis.call('HSET', key, 'version', version, 'arn', arn)
-redis.call('HDEL', key, 'asked')
+redis.call('HDEL', key, 'asked', 'expires')
 start_clock(id)
 -- The task exists, whatever became of the dispatcher that asked for it.
 if found[1] == 'SUBMITTING' or WAITING[found[1]] then

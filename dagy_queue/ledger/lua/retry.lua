@@ -13,7 +13,7 @@ end
 if found[5] then redis.call('HSET', key, 'arns', (found[6] or '') .. attempt .. ' ' .. found[5] .. '\n') end
 -- It goes on by itself, whoever shared its container.
 redis.call('HDEL', key, 'crew', 'leader', 'completion', 'arn', 'version', 'refused', 'refusals', 'refusal', 'asked',
-  'postponed')
+  'expires', 'postponed')
 forget_sent(id)
 redis.call('ZREM', P .. ':passes', id)
 if found[4] == 'start' then redis.call('HDEL', key, 'late') end  -- that was the attempt's, a timeout is the run's

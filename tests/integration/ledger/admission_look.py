@@ -76,6 +76,16 @@ def everything_in(connection: RedisConnection, model: Model) -> dict[str, Any]:
     }
 
 
+def marks_in(connection: RedisConnection) -> dict[str, tuple[str, bool]]:
+    """Return the run that is remembered as too large in each cluster, and whether it has waited long enough."""
+    found = {}
+    for cluster in CLUSTERS:
+        mark = connection.client.hgetall(connection.key("large", cluster))
+        if mark:
+            found[cluster] = (mark["run"], mark["since"] == "0")  # type: ignore[index]
+    return found
+
+
 def _counted(fields: dict[str, str]) -> dict[str, int]:
     return {name: int(value) for name, value in fields.items() if int(value)}
 

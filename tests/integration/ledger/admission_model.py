@@ -7,7 +7,7 @@ checks that what was granted could be: heads of their lanes, within tokens and s
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dagy_queue.ledger import Grant, Phase
@@ -111,6 +111,8 @@ class Model:
         self.batches: list[Batch] = []
         self.taken: Counter[str] = Counter()
         self.served_while_waiting: dict[tuple[str, str], set[tuple[str, str]]] = {}
+        self.kept: dict[str, Run] = {}
+        """For whom CPU is kept in a cluster: runs that have waited for it long enough."""
         self._sequence = 0
 
     def enter(self, run: Run, *, front: bool = False) -> None:
@@ -213,7 +215,11 @@ class Model:
         return found
 
     def fits(self, run: Run) -> bool:
-        """Tell whether there are slots for a run."""
+        """Tell whether there are slots for a run, and are not kept for another one."""
+        return self.lacks(run) == set() and not self.is_kept_back(run)
+
+    def lacks(self, run: Run) -> set[str]:
+        """Return the slots that a run would need and are not there."""
         used, limits = self.slots(run.cluster), self.limits
         wanted = [
             ("tasks", 1, limits.tasks),
@@ -221,7 +227,31 @@ class Model:
             ("cpu", run.cpu, limits.cpu),
             (f"cpu:{run.org}", run.cpu, limits.org_cpu),
         ]
-        return all(most is None or used[name] + min(more, most) <= most for name, more, most in wanted)
+        return {name for name, more, most in wanted if most is not None and used[name] + min(more, most) > most}
+
+    def lacks_only_cpu(self, run: Run) -> bool:
+        """Tell whether a run would go if its cluster had the CPU, and any task."""
+        return self.heads().get((run.pool, run.org)) is run and self.lacks(run) <= {"cpu", "tasks"}
+
+    def is_kept_back(self, run: Run) -> bool:
+        """Tell whether a run would take what is kept for another one, and is not before it in their org."""
+        kept = self.kept.get(run.cluster)
+        if kept is None or kept is run or not self.lacks_only_cpu(kept):
+            return False
+        return run.org != kept.org or (run.priority, run.order) >= (kept.priority, kept.order)
+
+    def waits_for_cpu(self) -> set[str]:
+        """Return the clusters in which a run could go now if there were the CPU, and has tokens."""
+        waiting = (run for run in self.heads().values() if self.has_tokens(run) and not self.is_kept_back(run))
+        return {run.cluster for run in waiting if self.lacks(run) == {"cpu"}}
+
+    def compare_kept(self, marks: Mapping[str, tuple[str, bool]]) -> None:
+        """Check who is remembered in each cluster, with whether it has waited long enough, and take it over."""
+        for cluster, run in list(self.kept.items()):
+            if marks.get(cluster) != (run.run_id, True):
+                assert not self.lacks_only_cpu(run), f"{run} waits for CPU and is forgotten"
+                del self.kept[cluster]
+        assert {cluster for cluster, (_, has_waited) in marks.items() if has_waited} == set(self.kept)
 
     def buckets(self, run: Run) -> list[tuple[str, float]]:
         """Return the buckets that a launch takes from, with their sizes."""
@@ -255,6 +285,8 @@ class Model:
             assert crew == [(other.run_id, other.attempt, other.shard) for other in run.live_crew]
             run.go_to(Phase.SUBMITTING)
             run.place = ""
+            if run.cluster in self.kept and self.kept[run.cluster].org == run.org:
+                del self.kept[run.cluster]  # it has gone itself, or lets the others pass for a while again
         assert number <= most
         assert number == most or not self.grantable(), "somebody could have been granted"
 

@@ -241,6 +241,32 @@ def test_tasks_are_stopped_at_a_rate(scene: Scene) -> None:
     assert granted.next_due <= 1
 
 
+@pytest.mark.parametrize("stops", [None, Rate(SLOW, 1000)])
+def test_more_stops_than_one_call_gives_are_due_at_once(scene: Scene, stops: Rate | None) -> None:
+    scene.park(*names("r", 150))
+    for grant in scene.admission.lease(150, 60).grants:
+        scene.admission.launched(grant.attempt_id, f"{ARN}{grant.attempt_id.run_id}")
+        scene.runs.cancel(grant.attempt_id.run_id, "because", DONE)
+    first = scene.admission.lease(5, 60, Limits(stops=stops))
+    assert (len(first.unwanted), first.next_due) == (100, 0), "the pump comes again at once"
+    second = scene.admission.lease(5, 60, Limits(stops=stops))
+    assert len(second.unwanted) == 50
+    assert second.next_due != 0, "nothing is left that is due"
+
+
+def test_stops_that_wait_for_tokens_are_due_with_the_next_one(scene: Scene) -> None:
+    scene.park(*names("r", 150))
+    for grant in scene.admission.lease(150, 60).grants:
+        scene.admission.launched(grant.attempt_id, f"{ARN}{grant.attempt_id.run_id}")
+        scene.runs.cancel(grant.attempt_id.run_id, "because", DONE)
+    granted = scene.admission.lease(5, 60, Limits(stops=Rate(SLOW, 100)))
+    assert len(granted.unwanted) == 100
+    again = scene.admission.lease(5, 60, Limits(stops=Rate(SLOW, 100)))
+    assert again.unwanted == ()
+    assert again.next_due is not None
+    assert again.next_due > 0, "nobody comes again and again for a token"
+
+
 def test_the_small_org_is_launched_at_half_the_rate_from_its_first_second(scene: Scene) -> None:
     scene.park(*names("a", 200))
     scene.park(*names("b", 10), org="beta")

@@ -7,6 +7,7 @@ and are full again when a rule says so.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -42,6 +43,7 @@ from tests.integration.ledger.admission_look import (
     RESUMED,
     everything_in,
     everything_of,
+    marks_in,
     places_of,
 )
 from tests.integration.ledger.admission_model import IN_FLIGHT, WAITING, Batch, Model, Run
@@ -63,6 +65,7 @@ limits = st.builds(
     cpu=st.none() | st.integers(4, 12),
     org_tasks=st.none() | few,
     org_cpu=st.none() | st.integers(4, 12),
+    patience=st.just(LONG),
 )
 places = st.builds(
     Place,
@@ -147,6 +150,9 @@ class Admission(RuleBasedStateMachine):
             if self.run_ledger.get(run.run_id).phase is Phase.STOPPED:
                 self.model.drop_cancelled(run)
         self.model.granted(granted.grants, most)
+        marks = marks_in(self.connection)
+        self.model.compare_kept(marks)
+        assert len(granted.grants) == most or self.model.waits_for_cpu() <= set(marks), "nobody remembers who waits"
         self.attempts += [grant.attempt_id for grant in granted.grants]
         must_stop = {run.arn for run in self.model.runs.values() if run.must_stop}
         wanted = {task.task_arn for task in granted.unwanted if task.reason != ORPHANED}
@@ -172,6 +178,26 @@ class Admission(RuleBasedStateMachine):
             self.model.end_delay(run)
         for run in (run for run in chosen if run.has_clock):
             self.model.end_time(run)
+
+    @precondition(lambda self: self.model.limits.cpu is not None)
+    @rule(orgs=st.permutations(ORGS), pool=st.sampled_from(POOLS[:2]), behind=st.lists(places, max_size=3))
+    def a_large_run_waits(self, orgs: list[str], pool: str, behind: list[Place]) -> None:
+        """CPU is kept for a run that needs all there is: rare otherwise, for most calls take all that waits."""
+        self.park(Place(pool=POOLS[0], org=orgs[0], cpu=1))
+        self.lease(8, 0)
+        self.park(Place(pool=pool, org=orgs[1], priority=1, cpu=self.model.limits.cpu or 0))
+        self.lease(8, 0)
+        self.large_runs_have_waited()
+        for place in behind:
+            self.park(replace(place, pool=POOLS[POOLS.index(place.pool) % 2]))
+        self.lease(8, 1)
+
+    @rule()
+    def large_runs_have_waited(self) -> None:
+        """What becomes free is kept from now on for those that are remembered."""
+        for cluster, (run_id, _) in marks_in(self.connection).items():
+            self.connection.client.hset(self.key("large", cluster), "since", 0)
+            self.model.kept[cluster] = self.model.runs[run_id]
 
     @rule()
     def tokens_come(self) -> None:
