@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from dagy_queue.requests.refusals import allowed
+from dagy_queue.requests.whole_numbers import Whole
 
 MAX_ITEMS = 20
 MAX_WEIGHT = 1000
@@ -28,8 +29,8 @@ class CapacityProvider(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     capacity_provider: str = Field(alias="capacityProvider")
-    weight: int = Field(0, ge=0, le=MAX_WEIGHT)
-    base: int = Field(0, ge=0, le=MAX_BASE)
+    weight: Whole = Field(0, ge=0, le=MAX_WEIGHT)
+    base: Whole = Field(0, ge=0, le=MAX_BASE)
 
     @field_validator("capacity_provider")
     @classmethod

@@ -24,6 +24,8 @@ def parse_duration(text: str) -> float:
 
 
 def _read(value: Any) -> Any:
+    if isinstance(value, bool):  # which pydantic takes for 1 or 0
+        raise PydanticCustomError("allowed", "{allowed}", {"allowed": RULE})
     if not isinstance(value, str):
         return value
     try:

@@ -19,6 +19,7 @@ from dagy_queue.requests.overrides import check_command
 from dagy_queue.requests.placement import PlacementFields
 from dagy_queue.requests.refusals import allowed
 from dagy_queue.requests.retrying import RetryFields
+from dagy_queue.requests.whole_numbers import Whole
 
 MAX_OWN_OVERRIDES = 6144
 """Characters of JSON that a request's variables, commands and overrides may take: RunTask takes 8,192 for all, and the
@@ -50,7 +51,7 @@ class RunRequest(PlacementFields, RetryFields):
     timeout: Seconds | None = Field(
         None, gt=0, le=14 * 86_400, description="seconds from the first task to the end, retries included"
     )
-    priority: int = Field(0, ge=0, le=9, description="0 goes first, as on Celery's Redis transport")
+    priority: Whole = Field(0, ge=0, le=9, description="0 goes first, as on Celery's Redis transport")
 
     @property
     def label(self) -> str:

@@ -15,6 +15,7 @@ from dagy_queue.requests.api_shapes import shape_problems
 from dagy_queue.requests.environment import as_list, as_variables, check_environment, is_plain_text
 from dagy_queue.requests.refusals import allowed
 from dagy_queue.requests.run_task_rules import run_task_problems
+from dagy_queue.requests.whole_numbers import Whole
 
 _OURS = {
     "clientToken": "it is made from the run id and attempt, so that no attempt is launched twice",
@@ -38,9 +39,9 @@ class ContainerOverride(BaseModel):
     command: tuple[str, ...] | None = None
     environment: Annotated[dict[str, str], BeforeValidator(as_variables)] = Field(default_factory=dict)
     environment_files: tuple[dict[str, str], ...] = Field((), alias="environmentFiles")
-    cpu: int | None = Field(None, ge=0)
-    memory: int | None = Field(None, ge=4)
-    memory_reservation: int | None = Field(None, ge=4, alias="memoryReservation")
+    cpu: Whole | None = Field(None, ge=0)
+    memory: Whole | None = Field(None, ge=4)
+    memory_reservation: Whole | None = Field(None, ge=4, alias="memoryReservation")
     resource_requirements: tuple[dict[str, str], ...] = Field((), alias="resourceRequirements")
 
     def in_api_form(self) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from dagy_queue.requests.sizes import (
     units_of,
 )
 from dagy_queue.requests.tags import check_tags
+from dagy_queue.requests.whole_numbers import Whole
 from dagy_queue.requests.workloads import WORKLOADS
 
 _NAME = r"[A-Za-z0-9_-]{1,255}"
@@ -54,7 +55,7 @@ def _read_size(value: Any) -> Any:
     return value if found is None else found
 
 
-Size = Annotated[int | None, BeforeValidator(_read_size)]
+Size = Annotated[Whole | None, BeforeValidator(_read_size)]
 
 
 class PlacementFields(BaseModel):
@@ -90,7 +91,7 @@ class PlacementFields(BaseModel):
     workload_profile: str | None = Field(None, description="a size by name: small, medium, large, xlarge, heavy, max")
     cpu: Size = Field(None, description="CPU units, 1024 = 1 vCPU; or a text such as 2 vCPU")
     memory: Size = Field(None, description="MiB; or a text such as 4 GB", validate_default=True)
-    ephemeral_storage_gib: int | None = Field(None, description="GiB of /tmp, 21 to 200")
+    ephemeral_storage_gib: Whole | None = Field(None, description="GiB of /tmp, 21 to 200")
 
     @model_validator(mode="before")
     @classmethod

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from dagy_queue.requests.durations import Seconds
 from dagy_queue.requests.refusals import allowed
+from dagy_queue.requests.whole_numbers import Whole
 
 MAX_SHARDS_PER_RUN = 1000
 
@@ -25,10 +26,10 @@ class BatchPolicy(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_parallel: int | None = Field(None, ge=1, description="containers that wait for their launch or run at once")
+    max_parallel: Whole | None = Field(None, ge=1, description="containers that wait for their launch or run at once")
     tolerate: int | str = Field(0, description="failed shards that the batch survives: a number, or '5%' of them")
     fail_fast: bool = Field(False, description="cancel the other shards once too many have failed")
-    shards_per_run: int = Field(
+    shards_per_run: Whole = Field(
         1, ge=1, le=MAX_SHARDS_PER_RUN, description="shards of a flow that one container works through, in turn"
     )
     timeout: Seconds | None = Field(

@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 
 from dagy_queue.requests.durations import Seconds
 from dagy_queue.requests.refusals import allowed
+from dagy_queue.requests.whole_numbers import Whole
 
 MOST_RETRIES = 100
 _EXIT_CODES = range(1, 255 + 1)
@@ -35,21 +36,21 @@ class RetryFields(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_retries: int = Field(
+    max_retries: Whole = Field(
         0, ge=0, le=MOST_RETRIES, description="attempts after a failure of the code itself, or an end nobody saw"
     )
     retry_delay: Seconds = Field(
         10.0, ge=0, le=86_400, description="longest wait before the first retry in seconds; doubles each time"
     )
-    oom_retries: int = Field(0, ge=0, le=MOST_RETRIES, description="attempts after the container ran out of memory")
+    oom_retries: Whole = Field(0, ge=0, le=MOST_RETRIES, description="attempts after the container ran out of memory")
     grow_on_oom: bool = Field(False, description="give those attempts the next larger memory that Fargate has")
-    spot_retries: int = Field(
+    spot_retries: Whole = Field(
         5, ge=0, le=MOST_RETRIES, description="attempts after AWS took the task's host away, each at once"
     )
-    spot_fallback_after: int = Field(
+    spot_fallback_after: Whole = Field(
         3, ge=1, le=1000, description="interruptions after which a run on FARGATE_SPOT goes to FARGATE"
     )
-    start_retries: int = Field(
+    start_retries: Whole = Field(
         5, ge=0, le=MOST_RETRIES, description="attempts after a task did not start for a reason that passes"
     )
     retry_on_exit_codes: ExitCodes = Field(
