@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 from celery import Task, states
+from kombu.utils.json import dumps
 
 from dagy_queue.dispatch.endings import expired_in_queue
 from dagy_queue.dispatch.limits import cpu_units_of
@@ -25,6 +26,7 @@ from dagy_queue.messaging.publication import about_family, about_request, shown_
 from dagy_queue.messaging.render import priority_of, run_blanks
 from dagy_queue.messaging.states import PARKED_STATE, parked_state
 from dagy_queue.requests import ContainerRequest, LaunchRequest, read_request
+from dagy_queue.requests.templating import rendered
 
 log = structlog.get_logger(__name__)
 
@@ -54,8 +56,19 @@ def park(services: Services, task: Task, request: Mapping[str, Any]) -> None:
         place=place_of(services, checked, priority),
         expires=_expiry(task.request.expires),
         state=_state(services, task),
-        about={**about_request(kept), **about_family(run_id, parent_id, root_id)},
+        about={**about_request(kept), **about_family(run_id, parent_id, root_id), **_unfilled(task, request)},
     )
+
+
+def _unfilled(task: Task, request: Mapping[str, Any]) -> dict[str, str]:
+    """Return the launch as it was published, if its request is another one by now, or would be if it were filled again.
+
+    A retry publishes that: its templates are its own, and what came from another task is data that nobody fills in.
+    """
+    args, kwargs = list(task.request.args or ()), task.request.kwargs or {}
+    if all(rendered(each, run_id="") == each for each in (kwargs.get("request") or {}, request)):
+        return {}
+    return {"unfilled": dumps({"args": args, "kwargs": kwargs})}
 
 
 def _ended_long_ago(services: Services, task: Task) -> bool:

@@ -21,7 +21,7 @@ from dagy_queue.ledger.leadership import RECORDER, Leadership
 from dagy_queue.ledger.streams import turn_off, turn_on
 from dagy_queue.requests.shards import shard_request
 
-_RUN_FIELDS = (*ENTRY_FIELDS, "request", "delta")
+_RUN_FIELDS = (*ENTRY_FIELDS, "request", "delta", "unfilled")
 _BATCH_FIELDS = (*SHARED_FIELDS, "request")
 _START = "0-0"
 
@@ -41,6 +41,8 @@ class Snapshot:
 
     entry: RunEntry
     request: Mapping[str, Any]
+    unfilled: str = ""
+    """The launch as it was published, as JSON, where templates were filled in; see ``dispatch/parking.py``."""
 
 
 class HistoryLedger:
@@ -90,6 +92,7 @@ class HistoryLedger:
             Snapshot(
                 read_entry(run_id, fields, batches.get(fields.get("batch", ""), {})),
                 _request(fields, requests.get(fields.get("batch", ""), {})),
+                fields.get("unfilled", ""),
             )
             for run_id, fields in known.items()
         ]

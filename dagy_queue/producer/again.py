@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from celery.canvas import Signature
+from kombu.utils.json import loads
 
 from dagy_queue.errors import Problem, RequestInvalid, RunNotFound
 from dagy_queue.ids import new_id, shard_correlation
@@ -38,7 +39,10 @@ def launch_again(publisher: Publisher, run_id: str) -> RunHandle:
         if not found.request:
             allowed = "a run that a dispatcher had taken; this one ended before, so launch it anew"
             raise RequestInvalid([Problem("run_id", run_id, allowed)], "retry")
-        return QueuedLaunches(publisher=publisher).publish(new_id(), read_request(found.request))
+        queue, request = QueuedLaunches(publisher=publisher), read_request(found.request)
+        if found.unfilled:
+            return queue.publish_again(new_id(), loads(found.unfilled), request)
+        return queue.publish(new_id(), request)
     raise RunNotFound(
         f"run {run_id!r} is not in the ledger, which keeps what was asked for "
         f"{publisher.settings.redis.finished_ttl} seconds after a run's end: launch it anew"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -60,6 +60,16 @@ class QueuedLaunches:
         self._publish({run_id: request}, options, [run_id] if own_id else [])
         return RunHandle(run_id, self.publisher)
 
+    def publish_again(self, run_id: str, call: Mapping[str, Any], filled: RunRequest) -> RunHandle:
+        """Publish a launch that was published before: with its ``args``, from a task before it, and its ``kwargs``.
+
+        ``filled`` is the request that was made of it. Raises RequestInvalid, RedisUnavailable.
+        """
+        values = {**call["kwargs"]["request"], "correlation_id": filled.correlation_id}
+        kwargs = {**call["kwargs"], "request": values}
+        self.publisher.runs.publish_all([self._rendered(run_id, call["args"], kwargs, filled.priority, {})])
+        return RunHandle(run_id, self.publisher)
+
     def explain(self, run_id: str) -> Explanation | None:
         """Return what the ledger says, else the record."""
         return find_explanation(self.publisher, run_id)
@@ -85,10 +95,15 @@ class QueuedLaunches:
                 raise RequestInvalid([Problem("run_id", run_id, "an id that no other run has")])
 
     def _publication(self, run_id: str, request: RunRequest, options: dict[str, Any]) -> Publication:
-        publisher, values = self.publisher, to_json(request)
-        values["correlation_id"] = request.correlation_id or run_id
+        values = to_json(request) | {"correlation_id": request.correlation_id or run_id}
+        return self._rendered(run_id, (), {"request": values}, request.priority, options)
+
+    def _rendered(
+        self, run_id: str, args: Sequence[Any], kwargs: dict[str, Any], priority: int, options: dict[str, Any]
+    ) -> Publication:
+        publisher, values = self.publisher, kwargs["request"]
         signature = publisher.app.signature(
-            LAUNCH_TASK, kwargs={"request": values}, queue=LAUNCH_QUEUE, priority=request.priority, immutable=True
+            LAUNCH_TASK, args=tuple(args), kwargs=kwargs, queue=LAUNCH_QUEUE, priority=priority, immutable=True
         )
         message = publisher.renderer.signature(signature, task_id=run_id, kwargsrepr=shown_kwargs(values), **options)
         check_message(message.message)

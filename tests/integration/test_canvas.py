@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -22,7 +22,9 @@ from dagy_queue import (
     launch_sig,
 )
 from dagy_queue.aws.clients import AwsClients
+from dagy_queue.ledger.history import HistoryLedger
 from dagy_queue.local.stack import LocalStack
+from dagy_queue.producer.publisher import default_publisher
 from tests.integration.conftest import ORG, TIMEOUT, app_sig
 from tests.integration.waiting import until_phase
 
@@ -206,3 +208,37 @@ def test_a_chord_of_a_thousand_parked_runs_resolves(application: Celery) -> None
 
 def stack_client(stack: LocalStack, service: str) -> Any:
     return getattr(AwsClients(stack.settings().aws), service)
+
+
+def asked_of(run_id: str) -> Mapping[str, Any]:
+    """Return the request of a run as its dispatchers have it."""
+    (found,) = HistoryLedger(default_publisher().redis).snapshots([run_id])
+    return found.request
+
+
+def test_a_run_that_is_launched_again_by_hand_has_its_own_id_in_its_templates() -> None:
+    image = ContainerRequest(org_id=ORG, image="python:3.12-slim", correlation_id="trace", priority=3)
+    command = ["python", "-c", "raise SystemExit(3)", "s3://out/{{ run.id }}", "{{ run.correlation_id }}"]
+    run = launch(image, command=command)
+    with pytest.raises(RunFailed):
+        run.get(timeout=TIMEOUT)
+    again = run.retry()
+    with pytest.raises(RunFailed):
+        again.get(timeout=TIMEOUT)
+    for each in (run, again):
+        assert asked_of(each.run_id)["command"][3:] == [f"s3://out/{each.run_id}", "trace"]
+    assert again.entry().correlation_id == "trace"
+    assert asked_of(again.run_id)["priority"] == 3
+
+
+def test_what_another_task_returned_is_data_also_when_a_run_is_launched_again() -> None:
+    said = "{{ run.id }} and {{ run.nonsense }}"
+    receiver = launch_sig(flow_name="flaky", org_id=ORG, receives="works_at")
+    result = chain(app_sig("identity", said), receiver).apply_async()
+    with pytest.raises(RunFailed):
+        get(result)
+    run = RunHandle(result.id)
+    again = run.retry()
+    with pytest.raises(RunFailed):
+        again.get(timeout=TIMEOUT)
+    assert [asked_of(each.run_id)["parameters"] for each in (run, again)] == [{"works_at": said}] * 2

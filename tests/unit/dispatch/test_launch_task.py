@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,6 +19,7 @@ from dagy_queue.dispatch.tasks import LaunchTask, register_launch
 from dagy_queue.errors import LedgerError, RunFailed, RunNotFound
 from dagy_queue.ledger import Phase, RedisConnection, RunLedger
 from dagy_queue.ledger.attempts import AS_BEFORE
+from dagy_queue.ledger.history import HistoryLedger
 from dagy_queue.messaging.names import ATTEMPT_HEADER, LAUNCH_TASK
 from dagy_queue.messaging.states import PARKED_STATE
 from tests.unit.dispatch.launcher_kit import FLOW
@@ -52,6 +54,27 @@ def test_a_message_may_carry_anything_as_its_priority(services: Services, launch
     assert services.runs.get("run").phase is Phase.HELD
     (grant,) = services.admission.lease(1, 60).grants
     assert grant.attempt_id.run_id == "run"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "upstream", "kept"),
+    [
+        ({"a": "{{ run.of_nobody }}", "b": "{{ x }}"}, (), False),
+        ({"a": "{{ run.id }}"}, (), True),
+        ({}, ("plain",), False),
+        ({}, ({"deep": ["{{ run.id }}"]},), True),
+    ],
+)
+def test_a_launch_is_kept_as_it_was_published_where_its_templates_matter(
+    services: Services, launch: LaunchTask, parameters: dict[str, Any], upstream: tuple[Any, ...], kept: bool
+) -> None:
+    kwargs = {"request": FLOW | {"parameters": parameters}, "receives": "from_before"}
+    with received(launch):
+        launch.request.args, launch.request.kwargs = upstream, kwargs
+        with pytest.raises(Ignore):
+            launch.run(*upstream, **kwargs)
+    (found,) = HistoryLedger(services.runs.connection).snapshots(["run"])
+    assert json.loads(found.unfilled or "null") == ({"args": list(upstream), "kwargs": kwargs} if kept else None)
 
 
 def has_state(services: Services, state: str) -> None:
