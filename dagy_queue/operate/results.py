@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from dagy_queue.errors import RunFailed
 from dagy_queue.ids import shard_id
-from dagy_queue.ledger import RunStatus
+from dagy_queue.ledger import BatchRecord, RunStatus
 from dagy_queue.ledger.overview import Overview, RunPhase
 from dagy_queue.operate.finding import Target
 from dagy_queue.producer import BatchHandle, RunHandle
@@ -52,7 +52,7 @@ def results_of(publisher: Publisher, target: Target) -> Iterator[ResultReport]:
     if not batch.is_counted:
         raise RunFailed(f"batch {target.id} has no results yet: its shards are not counted; --wait waits for them")
     for first in range(0, batch.total, _PAGE):
-        yield from _of_shards(publisher, target.id, range(first, min(first + _PAGE, batch.total)))
+        yield from _of_shards(publisher, batch, range(first, min(first + _PAGE, batch.total)))
 
 
 def is_bad(result: ResultReport) -> bool:
@@ -87,15 +87,16 @@ def _text(result: ResultReport) -> str:
     return "no result yet" if result["status"] else "its result is not kept any more"
 
 
-def _of_shards(publisher: Publisher, batch_id: str, shards: range) -> Iterator[ResultReport]:
+def _of_shards(publisher: Publisher, batch: BatchRecord, shards: range) -> Iterator[ResultReport]:
     """Yield the results of some shards. Phases are read first: what has ended by then has a result that can be kept."""
     overview = Overview(publisher.redis)
-    phases = overview.phases([shard_id(batch_id, shard) for shard in shards])
-    results = list(BatchHandle(batch_id, publisher).results(shards.start, len(shards)))
+    phases = overview.phases([shard_id(batch.batch_id, shard) for shard in shards])
+    results = list(BatchHandle(batch.batch_id, publisher).results(shards.start, len(shards)))
     missing = [run for run, shard in zip(phases, results, strict=True) if shard.status is None]
     ended_badly = _ends(overview, missing)
     for run, shard in zip(phases, results, strict=True):
-        yield _of_shard(shard, run, ended_badly.get(run.run_id, {}))
+        was_entered = shard.index < batch.expanded
+        yield _of_shard(shard, run, ended_badly.get(run.run_id, {}), was_entered=was_entered)
 
 
 def _ends(overview: Overview, runs: Sequence[RunPhase]) -> dict[str, Mapping[str, Any]]:
@@ -104,10 +105,11 @@ def _ends(overview: Overview, runs: Sequence[RunPhase]) -> dict[str, Mapping[str
     return {run.run_id: run.outcome for run in overview.phases(bad, with_outcomes=True)}
 
 
-def _of_shard(shard: ShardResult, run: RunPhase, outcome: Mapping[str, Any]) -> ResultReport:
-    """Return a shard's result; where there is none (yet), how it ended badly or that it goes on."""
+def _of_shard(shard: ShardResult, run: RunPhase, outcome: Mapping[str, Any], *, was_entered: bool) -> ResultReport:
+    """Return a shard's result; where there is none (yet), how it ended badly, that it goes on, or that nobody knows."""
     status = shard.status or (run.phase.status if run.phase else RunStatus.QUEUED)
-    is_gone = shard.status is None and status is RunStatus.SUCCEEDED
+    is_forgotten = was_entered and run.phase is None
+    is_gone = shard.status is None and (is_forgotten or status is RunStatus.SUCCEEDED)
     return ResultReport(
         run_id=shard.run_id,
         shard=shard.index,

@@ -23,8 +23,11 @@ def check_run_id(publisher: Publisher, run_id: str) -> None:
 
 
 def check_batch_id(publisher: Publisher, batch_id: str) -> None:
-    """Raise RequestInvalid for the id of a batch that is over and in no ledger any more, or RedisUnavailable."""
-    if not _has_result(publisher, callback_id(batch_id)):
+    """Raise RequestInvalid for the id of a batch that is over and in no ledger any more, or RedisUnavailable.
+
+    Its callback may leave no result; the fan-out itself does, under the batch's own id.
+    """
+    if not any(_has_result(publisher, task_id) for task_id in (callback_id(batch_id), batch_id)):
         return
     try:
         publisher.batches.get(batch_id)

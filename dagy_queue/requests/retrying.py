@@ -28,7 +28,7 @@ def _as_codes(value: Any) -> Any:
     return (value,) if isinstance(value, int | str) and not isinstance(value, bool) else value
 
 
-ExitCodes = Annotated[tuple[int, ...], BeforeValidator(_as_codes)]
+ExitCodes = Annotated[tuple[Whole, ...], BeforeValidator(_as_codes)]
 
 
 class RetryFields(BaseModel):

@@ -161,14 +161,15 @@ end
 
 -- A run that needs more CPU than is free lets smaller ones pass, but not for ever: it is remembered, and after a while
 -- what becomes free is kept for it, as long as nothing but CPU keeps it from going. What its own org has before it goes
--- first, in the order of one lane, and when that takes what was kept, the others wait no longer: its time begins anew.
+-- first, in the order of one lane, and when that takes what was kept, the others wait no longer: its time begins anew, and
+-- meanwhile it gives way to a large run of another org.
 local function large_key(pool) return P .. ':large:' .. cluster_of(pool) end
 
 local function large_of(pool)
-  local found = redis.call('HMGET', large_key(pool), 'run', 'pool', 'org', 'since')
+  local found = redis.call('HMGET', large_key(pool), 'run', 'pool', 'org', 'since', 'passed')
   if not found[2] then return nil end
   local has_waited = now - tonumber(found[4]) >= limits.patience * 1000
-  return { id = found[1], pool = found[2], org = found[3], has_waited = has_waited }
+  return { id = found[1], pool = found[2], org = found[3], has_waited = has_waited, was_passed = found[5] }
 end
 
 local function lacks_only_cpu(large)
@@ -181,6 +182,10 @@ local function goes_before(pool, org, id, large)
   return tonumber(own) < tonumber(redis.call('ZSCORE', lane_key(large.pool, org), large.id))
 end
 
+local function gives_way(large, org)
+  return (large.was_passed and not large.has_waited and org ~= large.org) or not lacks_only_cpu(large)
+end
+
 local function cluster_has_cpu(pool, org, id, units)
   if limits.cpu == cjson.null then return true end
   local large = large_of(pool)
@@ -188,21 +193,22 @@ local function cluster_has_cpu(pool, org, id, units)
   if another and large.has_waited and lacks_only_cpu(large) and not goes_before(pool, org, id, large) then return false end
   if room(slots_key(pool), 'cpu', limits.cpu, units) then return true end
   local key = large_key(pool)
-  if not large or (another and not lacks_only_cpu(large)) then
+  if not large or (another and gives_way(large, org)) then
+    redis.call('DEL', key)
     redis.call('HSET', key, 'run', id, 'pool', pool, 'org', org, 'since', now)
   end
   redis.call('EXPIRE', key, LIMITER_SECONDS)
   return false
 end
 
--- A run has been granted: if nothing is kept any more for a large one, others may go now, or be remembered.
+-- A run has been granted: it is the large one, or took what was kept for it. Others may go now, or be remembered.
 local function note_taken(pool, org, id)
   local large = limits.cpu ~= cjson.null and large_of(pool)
   if not large or (large.id ~= id and not (large.org == org and large.has_waited)) then return end
   if large.id == id then
     redis.call('DEL', large_key(pool))
   else
-    redis.call('HSET', large_key(pool), 'since', now)
+    redis.call('HSET', large_key(pool), 'since', now, 'passed', 1)
   end
   full = {}
 end
@@ -299,7 +305,8 @@ for _, id in ipairs(owed) do
     break
   end
 end
-if #owed == MOST_STOPS then due_in(0) end
+-- Stops share the threads of launches, so that not all of them are given out at once.
+if #owed == MOST_STOPS then due_in(SOON_MS) end
 
 for _, each in pairs(buckets) do
   if each.taken > 0 then

@@ -73,6 +73,20 @@ def test_other_orgs_go_on_when_its_own_orgs_urgent_runs_take_it(waiting: Scene) 
     assert waiting.granted(cpu=ALL) == ["small"]
 
 
+@pytest.mark.parametrize("pool", [POOL, SPOT])
+def test_an_org_that_passes_its_own_large_run_again_and_again_keeps_no_other_large_run_waiting(
+    waiting: Scene, pool: str
+) -> None:
+    waiting.park("large-of-coop", org="coop", cpu=ALL)
+    waiting.park("urgent", pool=pool)
+    assert waiting.granted(cpu=ALL) == ["urgent"]
+    patience_ends(waiting)
+    waiting.park("urgent-again", pool=pool)
+    assert waiting.granted(cpu=ALL) == []
+    waiting.end("running", "urgent")
+    assert waiting.granted(cpu=ALL) == ["large-of-coop"]
+
+
 def test_urgent_runs_of_its_own_org_do_not_prolong_its_first_wait(scene: Scene) -> None:
     scene.park("running", org="beta")
     scene.granted(cpu=ALL)

@@ -70,11 +70,12 @@ def test_a_run_that_parks_is_no_result(launcher: DagLauncher, publisher: Publish
     assert launcher.launch(**FLOW, run_id="nightly").success
 
 
-def test_the_id_of_a_batch_that_is_forgotten_is_refused_while_its_result_is_kept(
-    publisher: Publisher, connection: RedisConnection
+@pytest.mark.parametrize("task_id", [callback_id(BATCH_ID), BATCH_ID])
+def test_the_id_of_a_batch_that_is_forgotten_is_refused_while_a_result_of_it_is_kept(
+    publisher: Publisher, connection: RedisConnection, task_id: str
 ) -> None:
     fan_out(**FLOW, shards=[{}], batch_id=BATCH_ID, launcher=on(publisher))
-    ended(publisher, callback_id(BATCH_ID), states.SUCCESS)
+    ended(publisher, task_id, states.SUCCESS)
     again = fan_out(**FLOW, shards=[{}], batch_id=BATCH_ID.upper(), launcher=on(publisher))
     assert again.batch_id == BATCH_ID
     forgotten(connection, "batch")

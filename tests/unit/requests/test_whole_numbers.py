@@ -37,6 +37,8 @@ def test_a_truth_value_is_refused_where_a_request_has_a_number(field: str, allow
     ("fields", "name"),
     [
         ({"capacity_provider_strategy": [{"capacity_provider": "FARGATE", "weight": True}]}, "strategy.0.weight"),
+        ({"retry_on_exit_codes": [75, True]}, "retry_on_exit_codes.1"),
+        ({"skip_on_exit_code": [True]}, "skip_on_exit_code.0"),
         ({"container_overrides": [{"name": "sidecar", "memory": True}]}, "container_overrides.0.memory"),
     ],
 )
