@@ -15,7 +15,7 @@ from dagy_queue.operate.api.bodies import JsonObject, OptionalObject
 from dagy_queue.operate.api.cancelling import reason_of
 from dagy_queue.operate.api.desk import Answer, Desk, TheDesk
 from dagy_queue.operate.api.fan_outs import read_fan_out
-from dagy_queue.operate.api.idempotency import IdempotencyKey, id_of
+from dagy_queue.operate.api.idempotency import IdempotencyKey, id_of, naming_the_key
 from dagy_queue.operate.api.runs import TRIGGER
 from dagy_queue.operate.api.schemas import NOT_FOUND, REFUSALS, batch_body, cancel_body
 from dagy_queue.producer import BatchHandle, ShardResult, fan_out
@@ -43,7 +43,8 @@ def launch_batch(
     if owner is not None:
         fields["org_id"] = owner
     batch_id = id_of(key, "batch", str(owner), asked.flow_name)
-    batch = fan_out(launcher=desk.launcher, shards=asked.shards, batch_id=batch_id, **fields)
+    with naming_the_key(key):
+        batch = fan_out(launcher=desk.launcher, shards=asked.shards, batch_id=batch_id, **fields)
     record = publisher.batches.get(batch.batch_id)
     accepted = BatchAccepted(batch_id=batch.batch_id, correlation_id=record.correlation_id, total=record.total)
     return accepted.answer(202)

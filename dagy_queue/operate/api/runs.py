@@ -11,7 +11,7 @@ from dagy_queue.operate.api.auth import BodysOrg, ReadersOrg, TheCaller, address
 from dagy_queue.operate.api.bodies import JsonObject, OptionalObject, launch_fields
 from dagy_queue.operate.api.cancelling import reason_of
 from dagy_queue.operate.api.desk import Answer, Desk, TheDesk
-from dagy_queue.operate.api.idempotency import IdempotencyKey, id_of
+from dagy_queue.operate.api.idempotency import IdempotencyKey, id_of, naming_the_key
 from dagy_queue.operate.api.schemas import NOT_FOUND, REFUSALS, cancel_body, launch_body
 from dagy_queue.producer import RunHandle, RunStatusReport
 
@@ -45,7 +45,8 @@ def launch_run(
     if owner is not None:
         fields["org_id"] = owner
     result = desk.launcher.launch(fields, run_id=id_of(key, "run", str(owner), flow_name))
-    result.raise_for_error()
+    with naming_the_key(key):
+        result.raise_for_error()
     accepted = RunAccepted(run_id=result.run_id, task_arn=result.task_arn, correlation_id=result.correlation_id)
     return accepted.answer(202)
 

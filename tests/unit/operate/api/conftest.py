@@ -27,6 +27,12 @@ def bearer(token: str) -> dict[str, str]:
 ACME, GLOBEX = bearer("acme-token"), bearer("globex-token")
 
 
+def publisher_of(client: TestClient) -> Publisher:
+    app: Any = client.app
+    publisher: Publisher = app.state.desk.publisher
+    return publisher
+
+
 @pytest.fixture
 def make_client(connection: RedisConnection, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeClient]:
     """Make clients of APIs; keyword arguments are sections of the settings."""

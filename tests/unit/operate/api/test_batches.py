@@ -9,9 +9,10 @@ from fastapi.testclient import TestClient
 from dagy_queue.ids import shard_id
 from dagy_queue.ledger import BatchLedger, RedisConnection
 from dagy_queue.operate.api.fan_outs import read_fan_out
+from dagy_queue.producer.batch import callback_id
 from dagy_queue.requests.sources import Manifest
 from dagy_queue.settings import load_settings
-from tests.unit.operate.api.conftest import ACME, TOKENS, MakeClient
+from tests.unit.operate.api.conftest import ACME, TOKENS, MakeClient, publisher_of
 
 BODY: dict[str, Any] = {"org_id": "acme", "flow_name": "process_shard", "shards": [{"shard": "0"}, {"shard": "1"}]}
 
@@ -85,6 +86,20 @@ def test_a_batch_that_nobody_knows_is_not_found(client: TestClient, batch_id: st
 def test_the_same_key_is_the_same_batch(client: TestClient, connection: RedisConnection) -> None:
     ids = {client.post("/batches", json=BODY, headers={"Idempotency-Key": "7"}).json()["batch_id"] for _ in range(2)}
     assert len(ids) == connection.client.llen("dagy.fanout") == 1
+
+
+@pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")  # Celery 5.7 does, redis-py 8 warns
+def test_the_key_of_a_batch_that_is_forgotten_is_refused_while_its_result_is_kept(
+    client: TestClient, connection: RedisConnection
+) -> None:
+    key = {"Idempotency-Key": "7"}
+    batch_id = client.post("/batches", json=BODY, headers=key).json()["batch_id"]
+    publisher_of(client).app.backend.store_result(callback_id(batch_id), [1, 2], "SUCCESS")
+    connection.client.delete(connection.key("batch", batch_id))
+    answer = client.post("/batches", json=BODY, headers=key)
+    [problem] = answer.json()["problems"]
+    assert (answer.status_code, problem["field"], problem["value"]) == (422, "Idempotency-Key", "7")
+    assert connection.client.llen("dagy.fanout") == 1
 
 
 @pytest.mark.parametrize(

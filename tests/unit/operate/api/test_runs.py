@@ -11,19 +11,12 @@ from dagy_queue.ids import AttemptId
 from dagy_queue.ledger import Phase, RedisConnection, RunEntry, RunLedger, RunStatus
 from dagy_queue.operate.api.app import create_app
 from dagy_queue.producer import RunHandle
-from dagy_queue.producer.publisher import Publisher
 from dagy_queue.settings import load_settings
 from tests.unit.messaging.conftest import raw
-from tests.unit.operate.api.conftest import MakeClient
+from tests.unit.operate.api.conftest import MakeClient, publisher_of
 
 PATH = "/flows/etl_pipeline/runs"
 GUIDE = {"org_id": "acme-corp", "parameters": {"date": "2024-03-14", "source": "s3://bucket/input.csv"}}
-
-
-def publisher_of(client: TestClient) -> Publisher:
-    app: Any = client.app
-    publisher: Publisher = app.state.desk.publisher
-    return publisher
 
 
 def entry(client: TestClient, run_id: str) -> RunEntry:
@@ -104,6 +97,22 @@ def test_the_same_key_is_the_same_run(client: TestClient, connection: RedisConne
     key = {"Idempotency-Key": "order-17"}
     first, second = (client.post(PATH, json=GUIDE, headers=key).json() for _ in range(2))
     assert first == second
+    assert connection.client.llen("dagy.launch") == 1
+
+
+@pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")  # Celery 5.7 does, redis-py 8 warns
+def test_the_key_of_a_run_that_is_forgotten_is_refused_while_its_result_is_kept(
+    client: TestClient, connection: RedisConnection
+) -> None:
+    key = {"Idempotency-Key": "order-17"}
+    run_id = client.post(PATH, json=GUIDE, headers=key).json()["run_id"]
+    publisher_of(client).app.backend.store_result(run_id, "of the first", "SUCCESS")
+    connection.client.delete(connection.key("run", run_id))
+    answer = client.post(PATH, json=GUIDE, headers=key)
+    assert answer.status_code == 422
+    [problem] = answer.json()["problems"]
+    assert (problem["field"], problem["value"]) == ("Idempotency-Key", "order-17")
+    assert "it was used before" in problem["allowed"]
     assert connection.client.llen("dagy.launch") == 1
 
 
