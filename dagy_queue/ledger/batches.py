@@ -105,7 +105,7 @@ class BatchLedger:
 
     def end(self, batch_id: str, following: Following = NOTHING) -> bool:
         """Mark a batch as ended, and send what follows, in one step; False if it was ended before: nothing is sent."""
-        ttl = self.connection.settings.finished_ttl
+        ttl = self.connection.settings.longest_ttl
         return bool(self.connection.run("end_batch", batch_id, ttl, *following.arguments()))
 
     def ended_shards(self, batch_id: str, first: int, most: int) -> list[int]:

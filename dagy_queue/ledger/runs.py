@@ -205,9 +205,10 @@ class RunLedger:
         ``result_key`` is where this Redis has the result. If it is lost, the run is resumed instead: False as well.
 
         ``outcome`` replaces what the event told, in the words of the second pass; a run that ended in its first pass
-        has no other. The entry expires after ``finished_ttl``.
+        has no other. The entry expires after ``finished_ttl``, or ``failed_ttl`` where the run did not succeed.
         """
-        ttl = self.connection.settings.finished_ttl
+        redis = self.connection.settings
+        ttl = redis.finished_ttl if status is RunStatus.SUCCEEDED else redis.longest_ttl
         text = script_json(outcome) if outcome else ""
         sent = following.arguments() if following else ()
         args = (attempt_id.run_id, attempt_id.attempt, status.value, ttl, text, result_key, *sent)
@@ -238,7 +239,7 @@ class RunLedger:
 
         ``result`` has a blank for the id, and the key of all results without it; without a key nothing is dropped.
         """
-        ttl = self.connection.settings.finished_ttl
+        ttl = self.connection.settings.longest_ttl
         args = (reason, script_json(completion), ttl, result.key, result.value, result.seconds, *run_ids)
         return [str(run_id) for run_id in self.connection.run("drop_shards", *args)]
 

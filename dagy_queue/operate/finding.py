@@ -157,7 +157,8 @@ class Desk:
         elif report["done"] < total:
             why = "it is not entered yet; `dagy-queue doctor` says whether a dispatcher is at work"
         else:
-            return None
+            why_not = "it has succeeded, and its entry and record are not kept any more"
+            return RunNotFound(f"shard {match['shard']} of batch {match['batch']} is forgotten: {why_not}")
         return RunNotFound(f"batch {match['batch']} has no shard {match['shard']}: {why}")
 
     def _not_found(self, text: str, org: str) -> RunNotFound:
@@ -186,6 +187,8 @@ def _why_no_shard(report: BatchStatusReport) -> str:
         return report["error_message"] or "it is empty, and nothing ran"
     if report["total"] is None:
         return "its shards are not counted yet; `dagy-queue doctor` says whether a dispatcher is at work"
+    if report["done"]:
+        return "its shards have succeeded, and their entries and records are not kept any more"
     return "none is entered yet; `dagy-queue doctor` says whether a dispatcher is at work"
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeGuard
 
-from dagy_queue.errors import RunFailed
+from dagy_queue.errors import ResultExpired, RunFailed
 from dagy_queue.ids import shard_id
 from dagy_queue.ledger import BatchRecord, RunStatus
 from dagy_queue.ledger.overview import Overview, RunPhase
@@ -41,7 +41,8 @@ class ResultReport(TypedDict):
 def results_of(publisher: Publisher, target: Target) -> Iterator[ResultReport]:
     """Yield the result of a run, or of each shard of a batch in order.
 
-    Raises BatchNotFound, RunFailed for a batch whose manifest cannot be run or is not counted yet, RedisUnavailable.
+    Of a run that is over and whose Celery result is gone, what a flow returned is read from S3. Raises BatchNotFound,
+    RunFailed for a batch whose manifest cannot be run or is not counted yet, RedisUnavailable, AwsError.
     """
     if not target.is_batch:
         yield _of_run(publisher, target.id)
@@ -128,7 +129,7 @@ def _of_run(publisher: Publisher, run_id: str) -> ResultReport:
         state, value = found.state, found.result
     status = STATUS_OF_STATE.get(state)
     if status is None:
-        return _of_run_without_result(run_id, known)
+        return _of_success(publisher, known) if _is_success(known) else _of_run_without_result(run_id, known)
     return ResultReport(
         run_id=run_id,
         shard=None,
@@ -139,13 +140,27 @@ def _of_run(publisher: Publisher, run_id: str) -> ResultReport:
     )
 
 
+def _is_success(known: RunStatusReport | None) -> TypeGuard[RunStatusReport]:
+    return known is not None and known["status"] == "SUCCEEDED"
+
+
+def _of_success(publisher: Publisher, known: RunStatusReport) -> ResultReport:
+    """Return what a run returned that Celery has no result of: as far as its record and S3 tell, or that it is gone."""
+    run_id = known["run_id"]
+    try:
+        value = RunHandle(run_id, publisher).get(timeout=0)
+    except ResultExpired:
+        return _of_run_without_result(run_id, None)
+    return ResultReport(run_id=run_id, shard=None, status=known["status"], value=value, error="", outcome=None)
+
+
 def _of_run_without_result(run_id: str, known: RunStatusReport | None) -> ResultReport:
     """Return how a run ended badly whose result is not kept any more, or never was; else that there is none."""
     bad = known if known and known["status"] in _BAD else None
     return ResultReport(
         run_id=run_id,
         shard=None,
-        status=known["status"] if known and known["status"] != "SUCCEEDED" else None,
+        status=known["status"] if known else None,
         value=None,
         error=(bad["error_message"] or "") if bad else "",
         outcome=bad["outcome"] if bad else None,

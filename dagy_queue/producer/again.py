@@ -45,7 +45,7 @@ def launch_again(publisher: Publisher, run_id: str) -> RunHandle:
         return queue.publish(new_id(), request)
     raise RunNotFound(
         f"run {run_id!r} is not in the ledger, which keeps what was asked for "
-        f"{publisher.settings.redis.finished_ttl} seconds after a run's end: launch it anew"
+        f"{publisher.settings.redis.longest_ttl} seconds after the end of a run that failed: launch it anew"
     )
 
 

@@ -37,8 +37,19 @@ class RedisSettings(Section):
         gt=0,
         description="seconds a finished run stays in the ledger; at least twice dispatch.visibility_timeout",
     )
+    failed_ttl: int = Field(
+        7 * 86400,
+        gt=0,
+        description="seconds a run that failed or was cancelled stays in the ledger, to be explained and tried again, "
+        "and so does every batch; never less than finished_ttl",
+    )
     result_expires: int = Field(7 * 86400, gt=0, description="seconds a Celery result and a chord's counters stay")
     socket_timeout: Seconds = Field(10.0, gt=0, description="seconds before a Redis call counts as failed")
+
+    @property
+    def longest_ttl(self) -> int:
+        """Seconds for which the ledger keeps what ended, other than runs that succeeded."""
+        return max(self.finished_ttl, self.failed_ttl)
 
     @field_validator("url", "result_url")
     @classmethod

@@ -13,6 +13,7 @@ from itertools import islice
 import typer
 
 from dagy_queue.aws.log_reader import LogEvent, LogReader
+from dagy_queue.errors import RunNotFound
 from dagy_queue.ids import shard_id
 from dagy_queue.ledger import Phase
 from dagy_queue.operate.container_logs.pace import STREAM_CALLS, Pace
@@ -34,7 +35,7 @@ def show_representative(desk: Desk, target: Target) -> None:
     if target.is_batch:
         status = desk.batch_status(target.id).report["status"]
         candidates = (shard_id(target.id, shard) for shard in _candidates(desk, target.id, status))
-        found = (places.of_run(run_id) for run_id in islice(candidates, _CANDIDATES))
+        found = (_source(places, run_id) for run_id in islice(candidates, _CANDIDATES))
         source = next((each for each in found if each is not None), None)
     else:
         status = desk.run_status(target.id)["status"]
@@ -52,6 +53,14 @@ def lines(source: LogSource, events: Iterable[LogEvent]) -> Iterator[str]:
     """Yield the heading and a line for each event."""
     yield f"=== {source.place.stream} ==="
     yield from map(representative_line, events)
+
+
+def _source(places: Places, run_id: str) -> LogSource | None:
+    """Return the log of a shard; None if it has none, or nobody knows the shard any more."""
+    try:
+        return places.of_run(run_id)
+    except RunNotFound:
+        return None
 
 
 def _candidates(desk: Desk, batch_id: str, status: str) -> Iterator[int]:
@@ -76,4 +85,5 @@ def _of_phase(desk: Desk, batch_id: str, first: int, phase: Phase) -> Iterator[i
     """Yield the shards among some of those that ended which ended so, in the order they did."""
     ended = desk.publisher.batches.ended_shards(batch_id, first, _PAGE)
     found = desk.overview.phases([shard_id(batch_id, shard) for shard in ended])
-    yield from (shard for shard, run in zip(ended, found, strict=True) if run.phase is phase)
+    # The ledger forgets the shards of a batch that succeeded, before the others and the batch.
+    yield from (s for s, run in zip(ended, found, strict=True) if (run.phase or Phase.SUCCEEDED) is phase)

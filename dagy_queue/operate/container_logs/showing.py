@@ -17,6 +17,7 @@ from dagy_queue.operate.container_logs.reading import GroupPosition, StreamPosit
 from dagy_queue.operate.container_logs.rendering import Rendering
 from dagy_queue.operate.finding import Desk
 from dagy_queue.operate.output import note, say, say_as_it_is
+from dagy_queue.operate.text import plural
 from dagy_queue.producer.results import RunStatusReport
 
 _LOOK_SECONDS = 1.0
@@ -75,6 +76,7 @@ class LogShow:
         if self._asked.tail is not None:
             for source in self._sources(batch_id):
                 self._print(self._events(self._position(source)), source, label=str(source.shard))
+            self._tell_forgotten(batch_id)
             return
         groups: dict[tuple[str, str], GroupPosition] = {}
         for sources in self._rounds(batch_id):
@@ -88,6 +90,14 @@ class LogShow:
                     self._print([event], source, label=str(source.shard))
         if not groups:
             note(f"no shard of batch {batch_id} has a log that the ledger knows; the record of BATCH:INDEX may")
+        else:
+            self._tell_forgotten(batch_id)
+
+    def _tell_forgotten(self, batch_id: str) -> None:
+        """Say whose logs are not among those of a batch that is over: its successes leave the ledger before it does."""
+        if self._places.forgotten and self._desk.batch_status(batch_id).report["status"] in _FINAL:
+            number = plural(self._places.forgotten, "shard")
+            note(f"without {number} that the ledger has forgotten: `dagy-queue logs {batch_id}:INDEX` asks the record")
 
     def _writer(self, event: LogEvent, sources: Sequence[LogSource], batch_id: str) -> LogSource:
         """Return which of the shards in a container wrote a line; the first of them where the line does not say.

@@ -361,6 +361,30 @@ def test_one_that_had_not_finished_stands_for_a_batch_that_ran_out_of_time(world
     assert dagy_queue("logs", batch.batch_id, "--representative").err.endswith("] not done\n")
 
 
+def test_shards_that_the_ledger_has_forgotten_are_told_of(world: World, logs: FakeLogs) -> None:
+    batch = world.batch(3)
+    for shard, status in enumerate((RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.SUCCEEDED)):
+        world.end_shard(batch, shard, status)
+        wrote(logs, batch.shard(shard).run_id, f"of {shard}")
+    world.forget(batch.shard(2).run_id)
+    told = f"without 1 shard that the ledger has forgotten: `dagy-queue logs {batch.batch_id}:INDEX` asks the record"
+    for arguments, lines in (((), ["[0] of 0", "[1] of 1"]), (("--tail", "1"), ["[0] of 0", "[1] of 1"])):
+        answer = dagy_queue("logs", batch.batch_id, *arguments)
+        assert (answer.code, answer.lines) == (0, lines)
+        assert told in answer.err
+
+
+def test_a_shard_that_is_known_stands_for_a_batch_whose_last_ones_are_forgotten(world: World, logs: FakeLogs) -> None:
+    batch = world.batch(2)
+    for shard in (0, 1):
+        world.end_shard(batch, shard, RunStatus.SUCCEEDED)
+        wrote(logs, batch.shard(shard).run_id, f"of {shard}")
+    world.forget(batch.shard(1).run_id)
+    assert dagy_queue("logs", batch.batch_id, "--representative").lines[1].endswith("] of 0")
+    world.forget(batch.shard(0).run_id)
+    assert "no container" in dagy_queue("logs", batch.batch_id, "--representative").err
+
+
 def test_a_run_stands_for_itself(world: World, logs: FakeLogs) -> None:
     run_id = wrote(logs, world.ended(), "done")
     assert dagy_queue("logs", run_id, "--representative").lines[1].endswith("] done")

@@ -1,0 +1,116 @@
+"""``dagy-queue results``, on a real ledger."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from celery import states
+
+from dagy_queue.errors import RunFailed
+from dagy_queue.ids import AttemptId
+from dagy_queue.launching import results as results_in_s3
+from dagy_queue.ledger import RunStatus
+from dagy_queue.operate import results as results_module
+from tests.unit.operate.kit import World, dagy_queue, failed
+
+# Celery 5.7's Redis backend calls what redis-py 8 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
+
+
+def test_the_result_of_a_run_is_json(world: World) -> None:
+    run_id = world.ended()
+    world.publisher.app.backend.store_result(run_id, {"rows": 7}, states.SUCCESS)
+    assert dagy_queue("results", run_id).out == '{"rows": 7}\n'
+    assert dagy_queue("results", run_id, "--json").json["value"] == {"rows": 7}
+
+
+def test_a_run_that_failed_has_no_result(world: World) -> None:
+    run_id = world.ended(RunStatus.FAILED, failed())
+    world.publisher.app.backend.store_result(run_id, RunFailed("no luck", failed()), states.FAILURE)
+    answer = dagy_queue("results", run_id)
+    assert (answer.code, answer.out) == (1, "FAILED: no luck\n")
+    assert dagy_queue("results", run_id, "--json").json["outcome"] == failed()
+
+
+def test_a_run_that_goes_on_has_no_result_yet_which_is_exit_code_1(world: World) -> None:
+    run_id = world.held()
+    answer = dagy_queue("results", run_id)
+    assert (answer.code, answer.out) == (1, f"run {run_id} is QUEUED and has no result yet; --wait waits for it\n")
+    answer = dagy_queue("results", run_id, "--json")
+    assert (answer.code, answer.json["status"], answer.json["value"]) == (1, "QUEUED", None)
+
+
+def test_a_run_whose_result_is_not_kept_any_more_is_exit_code_1(world: World) -> None:
+    run_id = world.ended()
+    answer = dagy_queue("results", run_id)
+    assert (answer.code, answer.out) == (1, f"run {run_id} is over: its result is not kept any more\n")
+    answer = dagy_queue("results", run_id, "--json")
+    assert (answer.code, answer.json["status"], answer.json["value"]) == (1, None, None)
+
+
+def test_what_celery_has_forgotten_is_read_from_s3(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = world.ended()
+    reports = {("acme", AttemptId(run_id, 1)): {"rows": 7}}
+    monkeypatch.setattr(results_in_s3, "find_result", lambda _, org, attempt: reports[org, attempt])
+    assert dagy_queue("results", run_id).out == '{"rows": 7}\n'
+    answer = dagy_queue("results", run_id, "--json")
+    assert (answer.code, answer.json["status"], answer.json["value"]) == (0, "SUCCEEDED", {"rows": 7})
+
+
+def test_shards_without_a_result_say_what_became_of_them(world: World) -> None:
+    batch = world.batch(5)
+    world.publisher.app.backend.store_result(batch.shard(0).run_id, "a", states.SUCCESS)
+    world.end_shard(batch, 1, RunStatus.SUCCEEDED)
+    world.end_shard(batch, 2, RunStatus.FAILED, failed("no luck"))
+    world.forget(batch.shard(4).run_id)
+    answer = dagy_queue("results", batch.batch_id)
+    assert answer.code == 1
+    assert answer.lines == [
+        *('0  SUCCEEDED  "a"', "1  -  its result is not kept any more", "2  FAILED  no luck"),
+        *("3  QUEUED  no result yet", "4  -  its result is not kept any more"),
+    ]
+    assert dagy_queue("results", batch.batch_id, "--failed").lines == ["2  FAILED  no luck"]
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_the_results_of_a_batch_are_exit_code_0_once_every_shard_has_one(
+    world: World, monkeypatch: pytest.MonkeyPatch, left: int
+) -> None:
+    monkeypatch.setattr(results_module, "_PAGE", 2)
+    batch = world.batch(5)
+    for shard in range(5 - left):
+        world.publisher.app.backend.store_result(batch.shard(shard).run_id, shard, states.SUCCESS)
+    answer = dagy_queue("results", batch.batch_id)
+    assert (answer.code, len(answer.lines)) == (left, 5)
+    assert dagy_queue("results", batch.batch_id, "--failed").code == left
+
+
+def test_a_batch_that_is_not_counted_has_no_results_yet(world: World) -> None:
+    batch_id = dagy_queue("fan-out", "sales", "--org", "acme", "--manifest", "s3://b/k.jsonl").out.strip()
+    answer = dagy_queue("results", batch_id)
+    assert (answer.code, answer.out) == (1, "")
+    assert f"batch {batch_id} has no results yet" in answer.err
+
+
+@pytest.mark.parametrize("status", [RunStatus.FAILED, RunStatus.CANCELLED])
+def test_a_run_that_ended_badly_is_told_also_where_its_result_is_not_kept(world: World, status: RunStatus) -> None:
+    answer = dagy_queue("results", world.ended(status, failed("no luck")))
+    assert (answer.code, answer.out) == (1, f"{status.value}: no luck\n")
+
+
+def test_the_results_of_a_batch_are_in_order_and_may_be_only_the_bad_ones(world: World) -> None:
+    batch = world.batch(3)
+    backend = world.publisher.app.backend
+    backend.store_result(batch.shard(0).run_id, "a", states.SUCCESS)
+    backend.store_result(batch.shard(2).run_id, RunFailed("no luck", failed()), states.FAILURE)
+    answer = dagy_queue("results", batch.batch_id)
+    assert answer.code == 1
+    assert answer.lines == ['0  SUCCEEDED  "a"', "1  QUEUED  no result yet", "2  FAILED  no luck"]
+    found = [json.loads(line) for line in dagy_queue("results", batch.batch_id, "--json").lines]
+    assert [(each["shard"], each["status"], each["value"]) for each in found] == [
+        (0, "SUCCEEDED", "a"),
+        (1, "QUEUED", None),
+        (2, "FAILED", None),
+    ]
+    assert dagy_queue("results", batch.batch_id, "--failed").lines == ["2  FAILED  no luck"]
