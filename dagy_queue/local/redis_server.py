@@ -106,7 +106,7 @@ class RedisServer:
             "port": self.port,
             "dir": str(self.data_dir),
             "appendonly": "yes",
-            # With everysec a killed server may lose two seconds of what it has answered: it puts off writing, too, while
+            # With everysec a killed server may lose two seconds of what it has answered: it puts off writing while
             # the disk is slow to sync. Nobody pulls the plug of a local stack; whoever kills its Redis expects it all.
             "appendfsync": "no",
             "save": "",
