@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -111,11 +112,17 @@ def options(
     """An event-driven Celery queue for Python work on AWS ECS Fargate."""
 
 
+@cache
+def _command() -> Any:
+    """Return the command line as click has it. Typer itself makes it anew at each call, which takes a while."""
+    return typer.main.get_command(app)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; an error of ours is one message, and an exit code by its kind."""
     prepare_streams()
     try:
-        app(args=arguments, prog_name=PROGRAM)
+        _command()(args=arguments, prog_name=PROGRAM)
     except DagyQueueError as exc:
         try:
             complain(exc)
