@@ -26,8 +26,10 @@ for _, name in ipairs({ ':leases', ':tasks' }) do
 end
 
 local function settle(key, slot, found, is)
+  local is_for_nothing = is == 0 and string.find(slot, ':', 1, true)
+  if is_for_nothing then redis.call('HDEL', key, slot) end  -- or each org that ever was would keep its zeros
   if found == is then return end
-  redis.call('HSET', key, slot, is)
+  if not is_for_nothing then redis.call('HSET', key, slot, is) end
   wrong[#wrong + 1] = { string.sub(key, #P + 8), slot, found, is }
 end
 

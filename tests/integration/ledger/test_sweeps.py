@@ -193,6 +193,18 @@ def test_slots_that_are_miscounted_are_counted_anew(
     assert sweeps.recount([cluster]) == []
 
 
+def test_the_zeros_of_orgs_that_run_nothing_any_more_are_dropped(
+    scene: Scene, sweeps: SweepLedger, connection: RedisConnection
+) -> None:
+    launched(scene, "r")
+    cluster = POOL.partition("|")[0]
+    scene.end("r")
+    before = connection.client.hgetall(connection.key("slots", cluster))
+    assert before == {"tasks": "0", "tasks:acme": "0", "cpu": "0", "cpu:acme": "0"}
+    assert sweeps.recount([cluster]) == []
+    assert connection.client.hgetall(connection.key("slots", cluster)) == {"tasks": "0", "cpu": "0"}
+
+
 def test_only_one_process_leads(connection: RedisConnection) -> None:
     first, second = (Leadership(connection, "reconciler", 60) for _ in range(2))
     assert [first.leads(), second.leads(), first.leads()] == [True, False, True]
