@@ -29,6 +29,7 @@ if WAITING[phase] then
   hand_over(id)
   redis.call('HDEL', key, 'leader')
   stop(id, completion)
+  wake()  -- what was kept for it, or stood behind it, may go
   return { 'dropped', '' }
 end
 -- A container that several shards share is stopped when all of them are cancelled; until then they go on, and each is

@@ -24,4 +24,5 @@ for i = 7, #ARGV do
     batch_progress(found[2], found[3], 'CANCELLED')
   end
 end
+if #others < #ARGV - 6 then wake() end  -- what was kept for them, or stood behind them, may go
 return others

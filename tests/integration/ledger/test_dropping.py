@@ -22,10 +22,12 @@ def test_waiting_shards_are_dropped_with_their_results_and_without_messages(scen
     ids = scene.batch(6, window=3)
     running = scene.granted(1)
     before = scene.connection.client.llen("queue")
+    scene.connection.client.delete(scene.connection.key("wake"))
     assert scene.runs.drop_shards(ids, "because", DONE, RESULT) == running
     assert [json.loads(text)["task_id"] if text else None for text in results_of(scene, ids)] == [None, *ids[1:]]
     assert scene.connection.client.llen("queue") == before
     assert {scene.runs.get(run_id).phase for run_id in ids[1:]} == {Phase.CANCELLED}
+    assert scene.connection.client.llen(scene.connection.key("wake")) == 1, "others may go now"
     assert scene.granted() == []
 
 

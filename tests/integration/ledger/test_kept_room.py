@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dagy_queue.ledger.admission import Rate
-from tests.integration.ledger.admission_kit import POOL, SLOW, Scene
+from tests.integration.ledger.admission_kit import DONE, POOL, SLOW, Scene
 
 SPOT = "us-east-1/dagy|FARGATE_SPOT"
 ALL = 1024
@@ -34,6 +34,16 @@ def test_it_is_kept_from_other_orgs(waiting: Scene) -> None:
     assert waiting.granted(cpu=ALL) == []
     waiting.end("running")
     assert waiting.granted(cpu=ALL) == ["large"]
+
+
+def test_a_pump_is_woken_when_the_run_that_it_is_kept_for_is_cancelled(waiting: Scene) -> None:
+    waiting.park("small", org="coop")
+    assert waiting.granted(cpu=ALL) == []
+    wake = waiting.connection.key("wake")
+    waiting.connection.client.delete(wake)
+    waiting.runs.cancel("large", "not wanted", DONE)
+    assert waiting.connection.client.llen(wake) == 1
+    assert waiting.granted(cpu=ALL) == ["small"]
 
 
 def test_it_is_not_kept_for_a_run_whose_org_may_have_no_more_tasks(waiting: Scene) -> None:
