@@ -33,7 +33,7 @@ class Refused:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
-    """What messages are judged by. ``finished_ttl`` is how many seconds the ledger keeps a run that has ended,
+    """What messages are judged by. ``finished_ttl`` is how many seconds the ledger at least keeps a run that ended,
     ``container_name`` the container that does the work where an event does not tell."""
 
     max_receives: int

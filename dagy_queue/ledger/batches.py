@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from dagy_queue.errors import BatchNotFound
+from dagy_queue.errors import BatchNotFound, RunNotFound
 from dagy_queue.ids import shard_id
 from dagy_queue.ledger.connection import RedisConnection
 from dagy_queue.ledger.phases import Phase
@@ -115,14 +115,18 @@ class BatchLedger:
         return [int(shard) for shard in found]
 
     def deltas(self, batch_id: str, shards: Sequence[int]) -> list[dict[str, Any]]:
-        """Return what some shards differ in. Raises BatchNotFound if the ledger no longer has one of them."""
+        """Return what some shards differ in. Raises RunNotFound if the ledger no longer has one of them."""
         with self.connection.errors():
             pipeline = self.connection.client.pipeline(transaction=False)
             for shard in shards:
                 pipeline.hmget(self.connection.key("run", shard_id(batch_id, shard)), ("phase", "delta"))
             found = pipeline.execute()
-        if any(phase is None for phase, _ in found):
-            raise _not_found(batch_id)
+        gone = [shard for shard, (phase, _) in zip(shards, found, strict=True) if phase is None]
+        if gone:
+            others = f" and {len(gone) - 1} more of its shards" if len(gone) > 1 else ""
+            raise RunNotFound(
+                f"the ledger has forgotten what shard {gone[0]} of batch {batch_id}{others} had to do: launch that anew"
+            )
         return [json.loads(delta) if delta else {} for _, delta in found]
 
     def prepare(

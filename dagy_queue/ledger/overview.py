@@ -114,18 +114,35 @@ class Overview:
 
         From the ``first`` of those that have ended on; at most ``most`` of them are looked at.
         """
-        with self.connection.errors():
-            key = self.connection.key("batch", batch_id, "done")
-            ended: Any = self.connection.client.lrange(key, first, first + most - 1)
-        shards = [int(shard) for shard in ended]
+        shards = self._ended(batch_id, first, most)
         found = self.phases([shard_id(batch_id, shard) for shard in shards])
         return [shard for shard, run in zip(shards, found, strict=True) if run.phase is Phase.FAILED], len(shards)
+
+    def ended_as(self, batch_id: str, phase: Phase) -> Iterator[int]:
+        """Yield the shards of a batch that ended so, in the order they did, read a page at a time."""
+        first = 0
+        while ended := self._ended(batch_id, first, _PAGE):
+            found = self.phases([shard_id(batch_id, shard) for shard in ended])
+            yield from (shard for shard, run in zip(ended, found, strict=True) if run.phase is phase)
+            first += len(ended)
+
+    def first_known(self, batch_id: str, total: int) -> int | None:
+        """Return the first of a batch's shards that is in the ledger; None if that is none of the first few hundred."""
+        shards = range(min(total, _PAGE))
+        found = self.phases([shard_id(batch_id, shard) for shard in shards])
+        return next((shard for shard, run in zip(shards, found, strict=True) if run.phase), None)
 
     def rate_factor(self, region: str) -> float:
         """Return what throttles have left of the configured rate of launches: 1 is all of it."""
         with self.connection.errors():
             factor: Any = self.connection.client.hget(self.connection.key("throttle", region), "factor")
         return float(factor or 1)
+
+    def _ended(self, batch_id: str, first: int, most: int) -> list[int]:
+        with self.connection.errors():
+            key = self.connection.key("batch", batch_id, "done")
+            ended: Any = self.connection.client.lrange(key, first, first + most - 1)
+        return [int(shard) for shard in ended]
 
 
 def _member(each: Published) -> str:

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from dagy_queue.errors import Problem, RequestInvalid, RunNotFound
+from dagy_queue.errors import BatchNotFound, Problem, RequestInvalid, RunNotFound
 from dagy_queue.ids import is_run_id, shard_id
+from dagy_queue.ledger import Phase
 from dagy_queue.ledger.overview import Overview
 from dagy_queue.operate.output import PROGRAM
 from dagy_queue.operate.past import past_batch
@@ -110,16 +111,27 @@ class Desk:
         return found
 
     def telling_shard(self, batch_id: str, org: str = "") -> Explanation:
-        """Explain the shard that tells most of a batch: the first that failed, or else the first. Raises RunNotFound.
+        """Explain the shard that tells most of a batch: the first that failed, else that was cancelled, else the first.
 
-        A batch of nothing has none, nor has one whose shards no dispatcher has entered so far.
+        Raises RunNotFound: a batch of nothing has none, nor has one whose shards no dispatcher has entered so far, or
+        one of which nobody knows a shard any more.
         """
         status = self.batch_status(batch_id, org, most_failures=1)
-        run_id = status.failed[0]["run_id"] if status.failed else shard_id(batch_id, 0)
+        run_id = status.failed[0]["run_id"] if status.failed else shard_id(batch_id, self._first_to_tell(status.report))
         found = self.launcher.explain(run_id, org_id=org)
         if found is None:
             raise RunNotFound(f"there is no shard of batch {batch_id} to explain: {_why_no_shard(status.report)}")
         return found
+
+    def _first_to_tell(self, report: BatchStatusReport) -> int:
+        """Return the first shard that was cancelled, else the first that the ledger has, else the first."""
+        if self.is_direct:
+            return 0
+        batch_id = report["batch_id"]
+        if report["counts"].get(Phase.CANCELLED):
+            for shard in self.overview.ended_as(batch_id, Phase.CANCELLED):
+                return shard
+        return self.overview.first_known(batch_id, report["total"] or 0) or 0
 
     def batch_status(self, batch_id: str, org: str = "", *, most_failures: int = 0) -> BatchStatus:
         """Return a batch, from the ledger while it is there and by its runs' records after that. Raises RunNotFound."""
@@ -149,17 +161,27 @@ class Desk:
         report = self._batch_report(match["batch"].lower(), org) if match else None
         if match is None or report is None:
             return None
-        total = report["total"]
+        total, shard = report["total"], int(match["shard"])
+        if self._was_entered(report["batch_id"], shard):
+            return RunNotFound(
+                f"shard {shard} of batch {match['batch']} has ended, and neither the ledger nor the record has it any "
+                f"more; `dagy-queue results {match['batch']}` has its result as long as Celery has"
+            )
         if report["error_message"] or not total:
             why = _why_no_shard(report)
-        elif int(match["shard"]) >= total:
+        elif shard >= total:
             why = f"it has {plural(total, 'shard')}, counted from 0"
         elif report["done"] < total:
             why = "it is not entered yet; `dagy-queue doctor` says whether a dispatcher is at work"
         else:
-            why_not = "it has succeeded, and its entry and record are not kept any more"
-            return RunNotFound(f"shard {match['shard']} of batch {match['batch']} is forgotten: {why_not}")
+            return None
         return RunNotFound(f"batch {match['batch']} has no shard {match['shard']}: {why}")
+
+    def _was_entered(self, batch_id: str, shard: int) -> bool:
+        try:
+            return not self.is_direct and shard < self.publisher.batches.get(batch_id).expanded
+        except BatchNotFound:
+            return False
 
     def _not_found(self, text: str, org: str) -> RunNotFound:
         if only := self.settings.records.org_id:
@@ -188,7 +210,7 @@ def _why_no_shard(report: BatchStatusReport) -> str:
     if report["total"] is None:
         return "its shards are not counted yet; `dagy-queue doctor` says whether a dispatcher is at work"
     if report["done"]:
-        return "its shards have succeeded, and their entries and records are not kept any more"
+        return "neither the ledger nor the record has one of them any more"
     return "none is entered yet; `dagy-queue doctor` says whether a dispatcher is at work"
 
 

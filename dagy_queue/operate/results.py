@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, TypedDict, TypeGuard
 
-from dagy_queue.errors import ResultExpired, RunFailed
+from dagy_queue.errors import AwsRefused, ResultExpired, RunFailed
 from dagy_queue.ids import shard_id
 from dagy_queue.ledger import BatchRecord, RunStatus
-from dagy_queue.ledger.overview import Overview, RunPhase
+from dagy_queue.ledger.overview import Overview
 from dagy_queue.operate.finding import Target
 from dagy_queue.producer import BatchHandle, RunHandle
-from dagy_queue.producer.batch import ShardResult
 from dagy_queue.producer.ends import STATUS_OF_STATE
 from dagy_queue.producer.publisher import Publisher
 from dagy_queue.producer.results import RunStatusReport
+from dagy_queue.producer.shards import BAD, ShardResult
 from dagy_queue.producer.status import find_status
 from dagy_queue.producer.waiting import reading
 
-_BAD = ("FAILED", "CANCELLED")
+_BAD = tuple(status.value for status in BAD)
+_NO_CREDENTIALS = "NoCredentials"
+_NOT_KEPT = "its result is not kept any more"
 _PAGE = 500
 """Shards that are looked at together."""
 
@@ -85,39 +87,30 @@ def _text(result: ResultReport) -> str:
         return json.dumps(result["value"], ensure_ascii=False)
     if is_bad(result):
         return result["error"] or "cancelled"
-    return "no result yet" if result["status"] else "its result is not kept any more"
+    if result["status"]:
+        return "no result yet"
+    return f"its result is not in Redis any more; {result['error']}" if result["error"] else _NOT_KEPT
 
 
 def _of_shards(publisher: Publisher, batch: BatchRecord, shards: range) -> Iterator[ResultReport]:
-    """Yield the results of some shards. Phases are read first: what has ended by then has a result that can be kept."""
-    overview = Overview(publisher.redis)
-    phases = overview.phases([shard_id(batch.batch_id, shard) for shard in shards])
-    results = list(BatchHandle(batch.batch_id, publisher).results(shards.start, len(shards)))
-    missing = [run for run, shard in zip(phases, results, strict=True) if shard.status is None]
-    ended_badly = _ends(overview, missing)
+    """Yield the results of some shards. Phases are read first: what has ended by then is not said to go on."""
+    phases = Overview(publisher.redis).phases([shard_id(batch.batch_id, shard) for shard in shards])
+    results = BatchHandle(batch.batch_id, publisher).results(shards.start, len(shards))
     for run, shard in zip(phases, results, strict=True):
-        was_entered = shard.index < batch.expanded
-        yield _of_shard(shard, run, ended_badly.get(run.run_id, {}), was_entered=was_entered)
+        yield _of_shard(shard, run.phase.status if run.phase else RunStatus.QUEUED)
 
 
-def _ends(overview: Overview, runs: Sequence[RunPhase]) -> dict[str, Mapping[str, Any]]:
-    """Return the outcomes of those that ended badly, by run."""
-    bad = [run.run_id for run in runs if run.phase is not None and run.phase.status.value in _BAD]
-    return {run.run_id: run.outcome for run in overview.phases(bad, with_outcomes=True)}
-
-
-def _of_shard(shard: ShardResult, run: RunPhase, outcome: Mapping[str, Any], *, was_entered: bool) -> ResultReport:
-    """Return a shard's result; where there is none (yet), how it ended badly, that it goes on, or that nobody knows."""
-    status = shard.status or (run.phase.status if run.phase else RunStatus.QUEUED)
-    is_forgotten = was_entered and run.phase is None
-    is_gone = shard.status is None and (is_forgotten or status is RunStatus.SUCCEEDED)
+def _of_shard(shard: ShardResult, before: RunStatus) -> ResultReport:
+    """Return a shard's result; where there is none, how it ended badly, that it went on before, or that it is gone."""
+    is_gone = not shard.is_kept and shard.status not in BAD
+    status = None if is_gone else shard.status or before
     return ResultReport(
         run_id=shard.run_id,
         shard=shard.index,
-        status=None if is_gone else status.value,
+        status=status.value if status else None,
         value=shard.value,
-        error=shard.error or str(outcome.get("summary") or ""),
-        outcome=shard.outcome or outcome or None,
+        error=shard.error,
+        outcome=shard.outcome,
     )
 
 
@@ -151,6 +144,10 @@ def _of_success(publisher: Publisher, known: RunStatusReport) -> ResultReport:
         value = RunHandle(run_id, publisher).get(timeout=0)
     except ResultExpired:
         return _of_run_without_result(run_id, None)
+    except AwsRefused as exc:
+        if exc.code != _NO_CREDENTIALS:
+            raise
+        return ResultReport(**_of_run_without_result(run_id, None) | {"error": f"it is read from S3, and {exc}"})
     return ResultReport(run_id=run_id, shard=None, status=known["status"], value=value, error="", outcome=None)
 
 

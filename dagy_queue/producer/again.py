@@ -43,9 +43,10 @@ def launch_again(publisher: Publisher, run_id: str) -> RunHandle:
         if found.unfilled:
             return queue.publish_again(new_id(), loads(found.unfilled), request)
         return queue.publish(new_id(), request)
+    redis = publisher.settings.redis
     raise RunNotFound(
-        f"run {run_id!r} is not in the ledger, which keeps what was asked for "
-        f"{publisher.settings.redis.longest_ttl} seconds after the end of a run that failed: launch it anew"
+        f"run {run_id!r} is not in the ledger, which keeps what was asked for {redis.longest_ttl} seconds after the "
+        f"end of a run that failed, and {redis.finished_ttl} after that of one that succeeded: launch it anew"
     )
 
 
@@ -59,8 +60,8 @@ def shards_again(
 ) -> BatchHandle:
     """Launch some shards of a batch once more, as a batch of their own.
 
-    They keep their correlation ids and the numbers that they are told. Raises BatchNotFound if the ledger no longer has
-    them, RequestInvalid for the policies, RedisUnavailable.
+    They keep their correlation ids and the numbers that they are told. Raises BatchNotFound or RunNotFound if the
+    ledger no longer has the batch or one of them, RequestInvalid for the policies, RedisUnavailable.
     """
     batch = publisher.batches.get(batch_id)
     deltas = [

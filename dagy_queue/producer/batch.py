@@ -8,17 +8,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from celery import states
 from celery.canvas import Signature
 from celery.exceptions import ChordError
 
-from dagy_queue.errors import BatchNotFound, Problem, RequestInvalid, ResultTimeout, RunNotFound
+from dagy_queue.errors import BatchNotFound, Problem, RequestInvalid, ResultExpired, ResultTimeout, RunNotFound
 from dagy_queue.ids import shard_id
-from dagy_queue.ledger import BatchRecord, Phase, RunEntry, RunStatus
-from dagy_queue.messaging.shard_results import PAGE, ShardMeta, ShardResults, metas_of, shard_metas
-from dagy_queue.producer.ends import STATUS_OF_STATE
+from dagy_queue.ledger import BatchRecord, Phase, RunEntry
+from dagy_queue.messaging.shard_results import PAGE, ShardMeta, ShardResults, shard_metas
 from dagy_queue.producer.publisher import Publisher, default_publisher
 from dagy_queue.producer.run import RunHandle
+from dagy_queue.producer.shards import BAD, ShardResult, every_shard, shard_results
 from dagy_queue.producer.waiting import reading, wait_for
 
 _WATCH_SECONDS = 0.2
@@ -49,19 +48,6 @@ class BatchProgress:
         return self.is_counted and self.done >= self.total
 
 
-@dataclass(frozen=True, slots=True)
-class ShardResult:
-    """One shard of a batch: where it is, and its result or its error."""
-
-    index: int
-    run_id: str
-    status: RunStatus | None
-    """SUCCEEDED, FAILED or CANCELLED; None while it goes on."""
-    value: Any = None
-    error: str = ""
-    outcome: Mapping[str, Any] | None = None
-
-
 class BatchHandle:
     """A batch, known by its id; any process can make one."""
 
@@ -75,19 +61,19 @@ class BatchHandle:
         """Wait for the callback and return its result; without a callback, the shards' results in order.
 
         ``timeout`` in seconds. Raises celery's ChordError if more shards failed than the batch tolerates,
-        ResultTimeout, BatchNotFound, RedisUnavailable.
+        ResultTimeout, ResultExpired for one without a callback whose result is not kept any more, BatchNotFound,
+        RedisUnavailable.
         """
-        with reading(self.result):
-            is_ready = self.result.ready()
-        if not is_ready:
-            self._publisher.batches.progress(self.batch_id)  # one that nobody knows would be waited for without end
+        if not self._is_ready():
+            self._check_to_come()
         try:
             result = wait_for(self.result, f"batch {self.batch_id}", timeout)
         except ResultTimeout as exc:
             if self.progress().is_over:
                 raise ResultTimeout(
                     f"all shards of batch {self.batch_id} have ended, but its callback (task id {self.result.id}) has "
-                    f"no result after {timeout:g} seconds: does a worker listen to its queue, and know the task?"
+                    f"no result after {timeout:g} seconds: does a worker listen to its queue, and know the task? Or "
+                    "has its result expired?"
                 ) from exc
             raise
         if isinstance(result, ShardResults) and result.batch_id == self.batch_id:
@@ -97,12 +83,15 @@ class BatchHandle:
     def results(self, first: int = 0, count: int | None = None) -> Iterator[ShardResult]:
         """Yield the shards in order, as they are now, read a page at a time; ``count`` of them from ``first`` on.
 
+        Where Celery's result of one is gone, the ledger says how it ended, without what it returned.
+
         Raises IndexError for a ``first`` below 0, BatchNotFound, celery's ChordError if the batch's manifest cannot be
         run, RedisUnavailable.
         """
         _check_index(first)
-        total = self._runnable().total
-        return map(_shard_result, self._metas(range(first, total if count is None else min(total, first + count))))
+        batch = self._runnable()
+        last = batch.total if count is None else min(batch.total, first + count)
+        return every_shard(self._publisher, batch, range(first, last))
 
     def as_completed(self, timeout: float | None = None) -> Iterator[ShardResult]:
         """Yield each shard when it has ended, in the order they do.
@@ -113,9 +102,7 @@ class BatchHandle:
         deadline = None if timeout is None else time.monotonic() + timeout
         while seen < batch.total or not batch.is_counted:
             ended = self._publisher.batches.ended_shards(self.batch_id, seen, PAGE)
-            with reading(self.result):
-                found = metas_of(self._publisher.app.backend, self.batch_id, ended)
-            yield from map(_shard_result, found)
+            yield from shard_results(self._publisher, batch, ended)
             seen += len(ended)
             if not ended:
                 if deadline is not None and time.monotonic() > deadline:
@@ -163,19 +150,34 @@ class BatchHandle:
         """Launch the shards that failed or were cancelled once more, as a batch of their own, and return its handle.
 
         They keep their correlation ids, and the numbers that they are told (``TASK_NUM``, ``{{ run.shard }}``).
-        ``callback`` and policies are the new batch's, as for ``fan_out``. Raises
-        BatchNotFound if the ledger no longer has the shards, RequestInvalid if none failed, RedisUnavailable.
+        ``callback`` and policies are the new batch's, as for ``fan_out``. Raises BatchNotFound or RunNotFound if the
+        ledger no longer has the batch or one of these shards, RequestInvalid if none failed, RedisUnavailable.
         """
         from dagy_queue.producer.again import shards_again
 
         batch = self._publisher.batches.get(self.batch_id)
-        ended = [m for m in self._metas(range(batch.total)) if m.is_over]
-        failed = [m.shard for m in ended if m.state != states.SUCCESS]
+        going_on, failed = 0, []
+        for shard in every_shard(self._publisher, batch, range(batch.total)):
+            going_on += shard.status is None and shard.is_kept
+            failed += [shard.index] if shard.status in BAD else []
         if not failed:
-            left = f"; {batch.total - len(ended)} have not ended yet" if len(ended) < batch.total else ""
+            left = f"; {going_on} have not ended yet" if going_on else ""
             allowed = f"a batch with shards that failed or were cancelled: none of its {batch.total} shards did{left}"
             raise RequestInvalid([Problem("batch_id", self.batch_id, allowed)], "retry")
         return shards_again(self._publisher, self.batch_id, failed, callback=callback, policies=policies)
+
+    def _is_ready(self) -> bool:
+        with reading(self.result):
+            return bool(self.result.ready())
+
+    def _check_to_come(self) -> None:
+        """Raise BatchNotFound or ResultExpired for a batch that would be waited for without end."""
+        batch = self._publisher.batches.get(self.batch_id)
+        if batch.is_ended and not batch.callback and not self._is_ready():
+            raise ResultExpired(
+                f"batch {self.batch_id} is over, and its result is not in the result backend any more; "
+                "`results()` yields what is kept of its shards"
+            )
 
     def _metas(self, shards: range) -> Iterator[ShardMeta]:
         with reading(self.result):
@@ -235,8 +237,3 @@ def checked_batch_id(batch_id: str | uuid.UUID) -> str:
 def _check_index(index: int) -> None:
     if index < 0:
         raise IndexError(f"shards are counted from 0; {index} given")
-
-
-def _shard_result(meta: ShardMeta) -> ShardResult:
-    status = STATUS_OF_STATE.get(meta.state)
-    return ShardResult(meta.shard, meta.run_id, status, meta.value, meta.error, meta.outcome)

@@ -19,7 +19,9 @@ def check_run_id(publisher: Publisher, run_id: str) -> None:
     try:
         publisher.runs.get(run_id)
     except RunNotFound:
-        raise RequestInvalid([Problem("run_id", run_id, _allowed(publisher))]) from None
+        raise RequestInvalid(
+            [Problem("run_id", run_id, _allowed(publisher, publisher.settings.redis.finished_ttl))]
+        ) from None
 
 
 def check_batch_id(publisher: Publisher, batch_id: str) -> None:
@@ -32,7 +34,9 @@ def check_batch_id(publisher: Publisher, batch_id: str) -> None:
     try:
         publisher.batches.get(batch_id)
     except BatchNotFound:
-        raise RequestInvalid([Problem("batch_id", batch_id, _allowed(publisher))], "fan-out") from None
+        raise RequestInvalid(
+            [Problem("batch_id", batch_id, _allowed(publisher, publisher.settings.redis.longest_ttl))], "fan-out"
+        ) from None
 
 
 def _has_result(publisher: Publisher, task_id: str) -> bool:
@@ -41,9 +45,8 @@ def _has_result(publisher: Publisher, task_id: str) -> bool:
         return bool(result.ready())
 
 
-def _allowed(publisher: Publisher) -> str:
-    redis = publisher.settings.redis
+def _allowed(publisher: Publisher, known_for: int) -> str:
     return (
-        f"a new id: it was used before, ended more than {redis.finished_ttl} seconds ago, and its result is kept for "
-        f"{redis.result_expires} seconds"
+        f"a new id: it was used before, ended more than {known_for} seconds ago, and its result is kept for "
+        f"{publisher.settings.redis.result_expires} seconds"
     )

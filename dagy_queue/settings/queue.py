@@ -35,7 +35,7 @@ class RedisSettings(Section):
     finished_ttl: int = Field(
         4 * 3600,
         gt=0,
-        description="seconds a finished run stays in the ledger; at least twice dispatch.visibility_timeout",
+        description="seconds a run that succeeded stays in the ledger; at least twice dispatch.visibility_timeout",
     )
     failed_ttl: int = Field(
         7 * 86400,

@@ -100,12 +100,16 @@ class BatchStatus(Shape):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardAnswer(Shape):
-    """One shard of a batch; ``status`` is null while it goes on."""
+    """One shard of a batch; ``status`` is null while it goes on.
+
+    ``is_kept`` is false where it has ended, and what it returned is not kept any more; ``status`` may be null then.
+    """
 
     index: int
     run_id: str
     status: str | None
     result: Any
+    is_kept: bool
     error_message: str | None
 
 

@@ -122,5 +122,6 @@ def _shard(found: ShardResult) -> ShardAnswer:
         run_id=found.run_id,
         status=found.status.value if found.status else None,
         result=value,
+        is_kept=found.is_kept,
         error_message=found.error or None,
     )

@@ -43,7 +43,7 @@ class Places:
         self._ecs = desk.settings.ecs
         self._aws = AwsClients(desk.settings.aws, max_connections=4)
         self._definition = cache(self._describe_definition)
-        self.forgotten = 0
+        self.unknown = 0
         """Shards that the ledger did not have when a batch was looked through last."""
 
     def of_run(self, run_id: str, attempt: int | None = None) -> LogSource | None:
@@ -59,11 +59,11 @@ class Places:
 
     def of_batch(self, batch_id: str, total: int) -> Iterator[LogSource]:
         """Yield the logs of a batch's shards that have or had a task, in order."""
-        self.forgotten = 0
+        self.unknown = 0
         for first in range(0, total, _AT_ONCE):
             ids = [shard_id(batch_id, shard) for shard in range(first, min(total, first + _AT_ONCE))]
             snapshots = self._snapshots(ids)
-            self.forgotten += len(ids) - len(snapshots)
+            self.unknown += len(ids) - len(snapshots)
             for found in snapshots:
                 if source := self._of_snapshot(found, None):
                     yield source

@@ -66,24 +66,17 @@ def _source(places: Places, run_id: str) -> LogSource | None:
 def _candidates(desk: Desk, batch_id: str, status: str) -> Iterator[int]:
     """Yield shards, the best first."""
     if status == "FAILED":
-        yield from _ended(desk, batch_id, Phase.FAILED)
+        yield from desk.overview.ended_as(batch_id, Phase.FAILED)
     elif status == _SUCCEEDED:
-        yield from reversed(list(_of_phase(desk, batch_id, -_PAGE, Phase.SUCCEEDED)))
+        yield from _last_but_failed(desk, batch_id)
     else:
-        yield from _ended(desk, batch_id, Phase.CANCELLED)
+        yield from desk.overview.ended_as(batch_id, Phase.CANCELLED)
         yield from range(_CANDIDATES)
 
 
-def _ended(desk: Desk, batch_id: str, phase: Phase) -> Iterator[int]:
-    first = 0
-    while desk.publisher.batches.ended_shards(batch_id, first, 1):
-        yield from _of_phase(desk, batch_id, first, phase)
-        first += _PAGE
-
-
-def _of_phase(desk: Desk, batch_id: str, first: int, phase: Phase) -> Iterator[int]:
-    """Yield the shards among some of those that ended which ended so, in the order they did."""
-    ended = desk.publisher.batches.ended_shards(batch_id, first, _PAGE)
+def _last_but_failed(desk: Desk, batch_id: str) -> Iterator[int]:
+    ended = desk.publisher.batches.ended_shards(batch_id, -_PAGE, _PAGE)
     found = desk.overview.phases([shard_id(batch_id, shard) for shard in ended])
-    # The ledger forgets the shards of a batch that succeeded, before the others and the batch.
-    yield from (s for s, run in zip(ended, found, strict=True) if (run.phase or Phase.SUCCEEDED) is phase)
+    for shard, run in reversed(list(zip(ended, found, strict=True))):
+        if run.phase in (Phase.SUCCEEDED, None):
+            yield shard

@@ -94,10 +94,15 @@ class LogShow:
             self._tell_forgotten(batch_id)
 
     def _tell_forgotten(self, batch_id: str) -> None:
-        """Say whose logs are not among those of a batch that is over: its successes leave the ledger before it does."""
-        if self._places.forgotten and self._desk.batch_status(batch_id).report["status"] in _FINAL:
-            number = plural(self._places.forgotten, "shard")
-            note(f"without {number} that the ledger has forgotten: `dagy-queue logs {batch_id}:INDEX` asks the record")
+        """Say whose logs are not among those of a batch: shards that succeeded leave the ledger before it does."""
+        forgotten = self._places.unknown and self._places.unknown - self._to_be_entered(batch_id)
+        if forgotten > 0:
+            asks = f"`dagy-queue logs {batch_id}:INDEX` asks the record"
+            note(f"without {plural(forgotten, 'shard')} that the ledger has forgotten: {asks}")
+
+    def _to_be_entered(self, batch_id: str) -> int:
+        batch = self._desk.publisher.batches.get(batch_id)
+        return batch.total - batch.expanded
 
     def _writer(self, event: LogEvent, sources: Sequence[LogSource], batch_id: str) -> LogSource:
         """Return which of the shards in a container wrote a line; the first of them where the line does not say.

@@ -56,7 +56,7 @@ def _judged(url: str, about: Mapping[str, Any]) -> Iterator[Check]:
         yield warning(
             REDIS,
             f"Redis at {without_password(url)} uses {_mb(used)} of its {_mb(limit)}: when it is full, launches fail",
-            "give it more memory, or lower DAGY_QUEUE__REDIS__FINISHED_TTL and DAGY_QUEUE__REDIS__RESULT_EXPIRES",
+            "give it more memory, or lower DAGY_QUEUE__REDIS__FAILED_TTL and DAGY_QUEUE__REDIS__RESULT_EXPIRES",
         )
     if not found:
         yield ok(REDIS, f"{_described(about)} at {without_password(url)}")

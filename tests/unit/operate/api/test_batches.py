@@ -50,7 +50,8 @@ def test_shards_are_paged(client: TestClient) -> None:
     assert page == {
         "batch_id": batch_id,
         "shards": [
-            {"index": n, "run_id": shard_id(batch_id, n), "status": None, "result": None, "error_message": None}
+            {"index": n, "run_id": shard_id(batch_id, n), **dict.fromkeys(("status", "result", "error_message"))}
+            | {"is_kept": True}
             for n in (3, 4)
         ],
     }
