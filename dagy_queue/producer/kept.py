@@ -1,6 +1,7 @@
 """What is kept of a run that is over and whose Celery result is gone, or was never stored: ``RunHandle.get`` asks.
 
-The ledger tells how it ended for some hours or days, its record for good; what a flow returned is in the worker's report in S3.
+The ledger tells how it ended for some hours or days, its record for good; what a flow returned is in the worker's
+report in S3.
 """
 
 from __future__ import annotations
