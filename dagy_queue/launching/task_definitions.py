@@ -17,7 +17,7 @@ from dagy_queue.aws.refusals import is_about_credentials
 from dagy_queue.errors import AwsRefused
 from dagy_queue.launching.definition_cache import DefinitionCache
 from dagy_queue.launching.definitions import Definition, definition_of
-from dagy_queue.launching.remembered import FOR_EVER, Remembered
+from dagy_queue.launching.remembered import FOR_EVER, MAX_REMEMBERED, Remembered
 
 if TYPE_CHECKING:
     from mypy_boto3_ecs import ECSClient
@@ -52,13 +52,21 @@ class TaskDefinitions:
         """By region and digest."""
         self._described: Remembered[tuple[str, str], Mapping[str, Any]] = Remembered(clock)
         """By region and the name asked for."""
+        self._gone: set[str] = set()
+        """Definitions that ECS no longer accepted."""
 
     def made(self, document: Mapping[str, Any], region: str) -> Definition:
         """Return the definition of a document, registering it once. Raises an AwsError if ECS refuses it."""
-        digest = definition_hash(document)
-        return self._registered.get(
-            (region, digest), lambda: definition_of(self._arn(digest, document, region), document)
-        )
+        key = region, definition_hash(document)
+
+        def read() -> Definition:
+            return definition_of(self._arn(key[1], document, region), document)
+
+        found = self._registered.get(key, read)
+        if found.name in self._gone:  # another thread had read it, and remembered it only after it was dropped
+            self._registered.forget(lambda known, value: known == key and value.name == found.name)
+            found = self._registered.get(key, read)
+        return found
 
     def existing(self, name: str, region: str) -> Mapping[str, Any]:
         """Return the document of an existing definition. A family means its latest revision, asked every 30 seconds.
@@ -71,20 +79,32 @@ class TaskDefinitions:
         )
 
     def forget(self, name: str, region: str) -> None:
-        """Drop a definition that ECS no longer accepts."""
+        """Drop a definition that ECS no longer accepts: it is not given again before ECS has said that it is there.
+
+        Others may be about to remember it, here and in the ledger: launches are many at once.
+        """
+        if len(self._gone) >= MAX_REMEMBERED:
+            self._gone.clear()
+        self._gone.add(name)
         self._described.forget(lambda key, found: key[0] == region and name in (key[1], found.get("taskDefinitionArn")))
         for _, digest in self._registered.forget(lambda key, found: key[0] == region and found.name == name):
             self._cache.delete(_key(digest, region))
 
     def _arn(self, digest: str, document: Mapping[str, Any], region: str) -> str:
         key = _key(digest, region)
-        if arn := self._cache.get(key):
+        if arn := self._remembered(key):
             return arn
         with self._cache.registering(key):
-            found = self._cache.get(key) or self._found(digest, document, region)
-            arn = found or self._register(digest, document, region)
+            if arn := self._remembered(key):
+                return arn
+            arn = self._found(digest, document, region) or self._register(digest, document, region)
+            self._gone.discard(arn)
             self._cache.set(key, arn)
         return arn
+
+    def _remembered(self, key: str) -> str | None:
+        arn = self._cache.get(key)
+        return None if arn in self._gone else arn
 
     def _found(self, digest: str, document: Mapping[str, Any], region: str) -> str | None:
         try:

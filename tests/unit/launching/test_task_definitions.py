@@ -11,7 +11,7 @@ from botocore.stub import Stubber
 from dagy_queue.errors import AwsRefused, AwsThrottled, RedisUnavailable
 from dagy_queue.launching import remembered
 from dagy_queue.launching.definition_cache import DefinitionCache, LedgerCache, NoCache
-from dagy_queue.launching.task_definitions import TaskDefinitions
+from dagy_queue.launching.task_definitions import TaskDefinitions, definition_hash
 from dagy_queue.ledger import RedisConnection
 from dagy_queue.settings import RedisSettings
 from tests.unit.kit import REGION, stubbed
@@ -132,6 +132,53 @@ def test_a_process_that_is_late_to_notice_does_not_forget_the_new_one(aws: Memor
     calls = len(aws.ecs_of().calls)
     known.forget(first, REGION)
     assert known.made(TEMPLATE, REGION).name == second
+    assert len(aws.ecs_of().calls) == calls
+
+
+def test_one_that_is_gone_is_not_given_again_though_the_ledger_is_told_of_it_once_more(
+    aws: MemoryAws, cache: LedgerCache
+) -> None:
+    known = process(aws, cache)
+    first = known.made(TEMPLATE, REGION).name
+    aws.ecs_of().deregister(first)
+    known.forget(first, REGION)
+    cache.set(f"{REGION}:{definition_hash(TEMPLATE)}", first)  # by another process, which has yet to notice
+    second = known.made(TEMPLATE, REGION).name
+    assert second == first[:-1] + "2"
+    assert process(aws, cache).made(TEMPLATE, REGION).name == second
+
+
+def test_many_launches_that_find_it_gone_at_once_all_get_the_new_one(aws: MemoryAws, cache: LedgerCache) -> None:
+    """As a dispatcher's threads do: plan, be refused, forget, and plan once more."""
+    processes = [process(aws, cache), process(aws, cache)]
+    for _ in range(20):
+        first = processes[0].made(TEMPLATE, REGION).name
+        aws.ecs_of().deregister(first)
+        at_once = threading.Barrier(12)
+
+        def second_try(number: int, gone: str = first, at_once: threading.Barrier = at_once) -> str:
+            known = processes[number % 2]
+            at_once.wait(PATIENCE)
+            planned = known.made(TEMPLATE, REGION).name
+            if planned != gone:
+                return planned
+            known.forget(planned, REGION)
+            return known.made(TEMPLATE, REGION).name
+
+        with ThreadPoolExecutor(12) as threads:
+            names = set(threads.map(second_try, range(12)))
+        assert len(names) == 1
+        assert first not in names
+
+
+def test_one_that_is_there_again_under_its_old_name_is_given(aws: MemoryAws, cache: LedgerCache) -> None:
+    """As after a restart of the local AWS, which counts revisions from 1 again."""
+    known = process(aws, cache)
+    first = known.made(TEMPLATE, REGION).name
+    known.forget(first, REGION)
+    assert known.made(TEMPLATE, REGION).name == first
+    calls = len(aws.ecs_of().calls)
+    assert known.made(TEMPLATE, REGION).name == first
     assert len(aws.ecs_of().calls) == calls
 
 
