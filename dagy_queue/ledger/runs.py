@@ -249,9 +249,9 @@ class RunLedger:
             fields: dict[str, str] = self.connection.client.hgetall(self._key(run_id))  # type: ignore[assignment]
             if not fields:
                 raise RunNotFound(
-                    f"run {run_id!r} is not in the ledger: it was never published to this Redis, or it ended more "
-                    f"than {self.connection.settings.finished_ttl} seconds ago; a later task of a chain is published "
-                    "when the one before it has ended (`handle.result.get()` waits for it)"
+                    f"run {run_id!r} is not in the ledger: it was never published to this Redis, or ended so long ago "
+                    "that its record alone has it (`DagLauncher().get_run_status()` reads it); a later task of a chain "
+                    "is published when the one before it has ended (`handle.result.get()` waits for it)"
                 )
             shared: dict[str, str] = {}
             if batch := fields.get("batch"):

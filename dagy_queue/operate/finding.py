@@ -28,6 +28,7 @@ from dagy_queue.producer.results import RunStatusReport
 from dagy_queue.settings import Settings, current_origins, settings
 from dagy_queue.settings.names import variable
 
+_MORE_WITH_ORG = "; with --org, batches of that org are looked for in the record, too"
 _SHARD = re.compile(r"(?P<batch>[0-9A-Fa-f-]{32,36}):(?P<shard>[0-9]{1,9})")
 
 
@@ -187,7 +188,7 @@ class Desk:
         if only := self.settings.records.org_id:
             origin = next(each.origin for each in current_origins() if each.setting == "records.org_id")
             return _not_found(text, f" of org {only!r}, the only one read here (records.org_id, {origin})")
-        return _not_found(text, f" of org {org!r}" if org else "")
+        return _not_found(text, f" of org {org!r}" if org else "", "" if org else _MORE_WITH_ORG)
 
     def _may_see(self, owner: str, org: str) -> bool:
         return all(owner == each for each in (org, self.settings.records.org_id) if each)
@@ -214,5 +215,5 @@ def _why_no_shard(report: BatchStatusReport) -> str:
     return "none is entered yet; `dagy-queue doctor` says whether a dispatcher is at work"
 
 
-def _not_found(text: str, of_org: str = "") -> RunNotFound:
-    return RunNotFound(f"there is no run or batch {text!r}{of_org}: `dagy-queue list` shows those there are")
+def _not_found(text: str, of_org: str = "", more: str = "") -> RunNotFound:
+    return RunNotFound(f"there is no run or batch {text!r}{of_org}: `dagy-queue list` shows those there are{more}")

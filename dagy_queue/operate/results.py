@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, TypedDict, TypeGuard
+from typing import Any, TypedDict
 
-from dagy_queue.errors import AwsRefused, ResultExpired, RunFailed
+from dagy_queue.errors import AwsRefused, ResultExpired, RunCancelled, RunFailed, RunNotFound
 from dagy_queue.ids import shard_id
 from dagy_queue.ledger import BatchRecord, RunStatus
 from dagy_queue.ledger.overview import Overview
@@ -43,7 +43,7 @@ class ResultReport(TypedDict):
 def results_of(publisher: Publisher, target: Target) -> Iterator[ResultReport]:
     """Yield the result of a run, or of each shard of a batch in order.
 
-    Of a run that is over and whose Celery result is gone, what a flow returned is read from S3. Raises BatchNotFound,
+    Of one that is over and whose Celery result is gone, what a flow returned is read from S3. Raises BatchNotFound,
     RunFailed for a batch whose manifest cannot be run or is not counted yet, RedisUnavailable, AwsError.
     """
     if not target.is_batch:
@@ -97,17 +97,18 @@ def _of_shards(publisher: Publisher, batch: BatchRecord, shards: range) -> Itera
     phases = Overview(publisher.redis).phases([shard_id(batch.batch_id, shard) for shard in shards])
     results = BatchHandle(batch.batch_id, publisher).results(shards.start, len(shards))
     for run, shard in zip(phases, results, strict=True):
-        yield _of_shard(shard, run.phase.status if run.phase else RunStatus.QUEUED)
+        if shard.is_kept or shard.status in BAD:
+            yield _of_shard(shard, run.phase.status if run.phase else RunStatus.QUEUED)
+        else:
+            yield ResultReport(**_from_afar(publisher, shard.run_id) | {"shard": shard.index})
 
 
 def _of_shard(shard: ShardResult, before: RunStatus) -> ResultReport:
-    """Return a shard's result; where there is none, how it ended badly, that it went on before, or that it is gone."""
-    is_gone = not shard.is_kept and shard.status not in BAD
-    status = None if is_gone else shard.status or before
+    """Return a shard's result; where there is none, how it ended badly, or that it went on before."""
     return ResultReport(
         run_id=shard.run_id,
         shard=shard.index,
-        status=status.value if status else None,
+        status=(shard.status or before).value,
         value=shard.value,
         error=shard.error,
         outcome=shard.outcome,
@@ -122,7 +123,7 @@ def _of_run(publisher: Publisher, run_id: str) -> ResultReport:
         state, value = found.state, found.result
     status = STATUS_OF_STATE.get(state)
     if status is None:
-        return _of_success(publisher, known) if _is_success(known) else _of_run_without_result(run_id, known)
+        return _from_afar(publisher, run_id) if _is_success(known) else _of_run_without_result(run_id, known)
     return ResultReport(
         run_id=run_id,
         shard=None,
@@ -133,22 +134,24 @@ def _of_run(publisher: Publisher, run_id: str) -> ResultReport:
     )
 
 
-def _is_success(known: RunStatusReport | None) -> TypeGuard[RunStatusReport]:
+def _is_success(known: RunStatusReport | None) -> bool:
     return known is not None and known["status"] == "SUCCEEDED"
 
 
-def _of_success(publisher: Publisher, known: RunStatusReport) -> ResultReport:
-    """Return what a run returned that Celery has no result of: as far as its record and S3 tell, or that it is gone."""
-    run_id = known["run_id"]
+def _from_afar(publisher: Publisher, run_id: str) -> ResultReport:
+    """Return what a run returned that is over, and that Celery has no result of: as far as its record and S3 tell."""
     try:
         value = RunHandle(run_id, publisher).get(timeout=0)
-    except ResultExpired:
+    except (ResultExpired, RunNotFound):
         return _of_run_without_result(run_id, None)
+    except (RunFailed, RunCancelled):
+        return _of_run_without_result(run_id, find_status(publisher, run_id))
     except AwsRefused as exc:
         if exc.code != _NO_CREDENTIALS:
             raise
         return ResultReport(**_of_run_without_result(run_id, None) | {"error": f"it is read from S3, and {exc}"})
-    return ResultReport(run_id=run_id, shard=None, status=known["status"], value=value, error="", outcome=None)
+    succeeded = RunStatus.SUCCEEDED.value
+    return ResultReport(run_id=run_id, shard=None, status=succeeded, value=value, error="", outcome=None)
 
 
 def _of_run_without_result(run_id: str, known: RunStatusReport | None) -> ResultReport:

@@ -43,10 +43,9 @@ def launch_again(publisher: Publisher, run_id: str) -> RunHandle:
         if found.unfilled:
             return queue.publish_again(new_id(), loads(found.unfilled), request)
         return queue.publish(new_id(), request)
-    redis = publisher.settings.redis
     raise RunNotFound(
-        f"run {run_id!r} is not in the ledger, which keeps what was asked for {redis.longest_ttl} seconds after the "
-        f"end of a run that failed, and {redis.finished_ttl} after that of one that succeeded: launch it anew"
+        f"run {run_id!r} is not in the ledger, which forgets what was asked for some time after a run's end "
+        "(redis.failed_ttl, and redis.finished_ttl for one that succeeded): launch it anew"
     )
 
 

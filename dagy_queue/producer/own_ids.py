@@ -11,6 +11,8 @@ from dagy_queue.producer.batch import callback_id
 from dagy_queue.producer.publisher import Publisher
 from dagy_queue.producer.waiting import reading
 
+_ALLOWED = "a new id: it was used before, and its result is still kept (redis.result_expires)"
+
 
 def check_run_id(publisher: Publisher, run_id: str) -> None:
     """Raise RequestInvalid for the id of a task that is over and in no ledger any more, or RedisUnavailable."""
@@ -19,9 +21,7 @@ def check_run_id(publisher: Publisher, run_id: str) -> None:
     try:
         publisher.runs.get(run_id)
     except RunNotFound:
-        raise RequestInvalid(
-            [Problem("run_id", run_id, _allowed(publisher, publisher.settings.redis.finished_ttl))]
-        ) from None
+        raise RequestInvalid([Problem("run_id", run_id, _ALLOWED)]) from None
 
 
 def check_batch_id(publisher: Publisher, batch_id: str) -> None:
@@ -34,19 +34,10 @@ def check_batch_id(publisher: Publisher, batch_id: str) -> None:
     try:
         publisher.batches.get(batch_id)
     except BatchNotFound:
-        raise RequestInvalid(
-            [Problem("batch_id", batch_id, _allowed(publisher, publisher.settings.redis.longest_ttl))], "fan-out"
-        ) from None
+        raise RequestInvalid([Problem("batch_id", batch_id, _ALLOWED)], "fan-out") from None
 
 
 def _has_result(publisher: Publisher, task_id: str) -> bool:
     result = publisher.app.AsyncResult(task_id)
     with reading(result):
         return bool(result.ready())
-
-
-def _allowed(publisher: Publisher, known_for: int) -> str:
-    return (
-        f"a new id: it was used before, ended more than {known_for} seconds ago, and its result is kept for "
-        f"{publisher.settings.redis.result_expires} seconds"
-    )

@@ -38,5 +38,13 @@ def _read(value: Any) -> Any:
         raise PydanticCustomError("allowed", "{allowed}", {"allowed": RULE}) from None
 
 
+def _read_whole(value: Any) -> Any:
+    found = _read(value)
+    return int(found) if isinstance(found, float) and found.is_integer() else found
+
+
 Seconds = Annotated[float, BeforeValidator(_read), Field(allow_inf_nan=False)]
 """A field in seconds that takes durations as well."""
+
+WholeSeconds = Annotated[int, BeforeValidator(_read_whole)]
+"""The same for whole seconds."""

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
-from dagy_queue.requests.durations import Seconds
+from dagy_queue.requests.durations import Seconds, WholeSeconds
 from dagy_queue.requests.refusals import allowed
 from dagy_queue.settings.fields import Section
 
@@ -32,18 +32,20 @@ class RedisSettings(Section):
         SecretStr(""), description="password of the sentinels themselves; empty: they have none"
     )
     prefix: str = Field("dagy", description="first part of every ledger key")
-    finished_ttl: int = Field(
+    finished_ttl: WholeSeconds = Field(
         4 * 3600,
         gt=0,
         description="seconds a run that succeeded stays in the ledger; at least twice dispatch.visibility_timeout",
     )
-    failed_ttl: int = Field(
+    failed_ttl: WholeSeconds = Field(
         7 * 86400,
         gt=0,
         description="seconds a run that failed or was cancelled stays in the ledger, to be explained and tried again, "
-        "and so does every batch; never less than finished_ttl",
+        "and so does every batch; finished_ttl counts where that is longer",
     )
-    result_expires: int = Field(7 * 86400, gt=0, description="seconds a Celery result and a chord's counters stay")
+    result_expires: WholeSeconds = Field(
+        7 * 86400, gt=0, description="seconds a Celery result and a chord's counters stay"
+    )
     socket_timeout: Seconds = Field(10.0, gt=0, description="seconds before a Redis call counts as failed")
 
     @property

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from dagy_queue.requests.durations import Seconds
+from dagy_queue.requests.durations import Seconds, WholeSeconds
 from dagy_queue.requests.models import LaunchRequest
 from dagy_queue.requests.parsing import nearest
 from dagy_queue.requests.refusals import allowed
@@ -21,7 +21,7 @@ class BridgeSettings(Section):
     queue_name: str = Field("dagy-task-events", description="queue name, used where queue_url is empty")
     consumers: int = Field(2, ge=1, le=64, description="parallel receivers in one bridge process")
     wait_seconds: int = Field(20, ge=0, le=20, description="long poll; SQS allows at most 20 seconds")
-    visibility_timeout: int = Field(
+    visibility_timeout: WholeSeconds = Field(
         60, ge=1, le=43_200, description="seconds a received message stays hidden; prolonged while it is worked on"
     )
     max_receives: int = Field(
@@ -91,7 +91,9 @@ class DispatchSettings(Section):
     )
     idle_wait_seconds: Seconds = Field(20.0, gt=0, description="seconds of the longest blocking wait of an idle pump")
     throttle_delay: Seconds = Field(1.0, gt=0, description="seconds a throttled launch waits, doubled up to 60")
-    visibility_timeout: int = Field(3600, ge=60, description="broker visibility timeout in seconds")
+    visibility_timeout: WholeSeconds = Field(
+        3600, ge=60, description="broker visibility timeout in seconds, 60 or more"
+    )
     start_timeout: Seconds = Field(
         3600.0,
         gt=0,

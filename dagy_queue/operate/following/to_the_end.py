@@ -51,7 +51,8 @@ def follow(desk: Desk, target: Target, shown: Console | None, *, wait_timeout: s
             found = follow_run(desk, target.id, shown, deadline)
             is_over, code = found is not None, 0 if found is None else exit_code_of_run(found)
     if not is_over:
-        note(f"{kind} {target.id} did not end within {wait_timeout} and goes on; {_back(target.id)}")
+        unit = " seconds" if wait_timeout[-1:].isdigit() else ""
+        note(f"{kind} {target.id} did not end within {wait_timeout}{unit} and goes on; {_back(target.id)}")
         raise typer.Exit(ExitCode.TIMED_OUT)
     return code
 

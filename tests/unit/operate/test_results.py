@@ -7,7 +7,7 @@ import json
 import pytest
 from celery import states
 
-from dagy_queue.errors import RunFailed
+from dagy_queue.errors import AwsRefused, RunFailed
 from dagy_queue.ids import AttemptId
 from dagy_queue.launching import results as results_in_s3
 from dagy_queue.ledger import RunStatus
@@ -56,6 +56,39 @@ def test_what_celery_has_forgotten_is_read_from_s3(world: World, monkeypatch: py
     assert dagy_queue("results", run_id).out == '{"rows": 7}\n'
     answer = dagy_queue("results", run_id, "--json")
     assert (answer.code, answer.json["status"], answer.json["value"]) == (0, "SUCCEEDED", {"rows": 7})
+
+
+def test_what_celery_has_forgotten_of_a_batch_is_read_from_s3(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = world.batch(3)
+    for shard, status in enumerate((RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.SUCCEEDED)):
+        world.end_shard(batch, shard, status, failed("no luck") if shard == 1 else None)
+    reports = {("acme", AttemptId(batch.shard(0).run_id, 1)): {"rows": 7}}
+
+    def find_result(_: object, org: str, attempt: AttemptId) -> object:
+        if (org, attempt) not in reports:
+            raise results_in_s3.NoResult("nothing is there")
+        return reports[org, attempt]
+
+    monkeypatch.setattr(results_in_s3, "find_result", find_result)
+    answer = dagy_queue("results", batch.batch_id)
+    lines = ['0  SUCCEEDED  {"rows": 7}', "1  FAILED  no luck", "2  -  its result is not kept any more"]
+    assert (answer.code, answer.lines) == (1, lines)
+    found = [json.loads(line) for line in dagy_queue("results", batch.batch_id, "--json").lines]
+    assert [(each["shard"], each["status"]) for each in found] == [(0, "SUCCEEDED"), (1, "FAILED"), (2, None)]
+
+
+def test_without_credentials_a_result_that_is_in_s3_is_said_to_be_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AwsRefused("s3:GetObject: no AWS credentials were found", code="NoCredentials", operation="s3:GetObject")
+
+    monkeypatch.setattr(results_in_s3, "find_result", refuse)
+    run_id = world.ended()
+    answer = dagy_queue("results", run_id)
+    told = "its result is not in Redis any more; it is read from S3, and s3:GetObject: no AWS credentials were found"
+    assert (answer.code, answer.out) == (1, f"run {run_id} is over: {told}\n")
+    assert dagy_queue("results", run_id, "--json").json["status"] is None
 
 
 def test_shards_without_a_result_say_what_became_of_them(world: World) -> None:

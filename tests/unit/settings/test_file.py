@@ -18,6 +18,7 @@ SAMPLE = """
     max_cpu = 4096
     [dispatch]
     start_timeout = "2h15m30s"
+    visibility_timeout = "2m"
     [profiles."etl_pipeline:large_dataset"]
     cpu = 4096
     memory = 16384
@@ -53,6 +54,7 @@ def test_the_tables_of_the_file_are_the_sections(tmp_path: Path) -> None:
     assert found.ecs.capacity_provider_strategy[0].weight == 3
     assert found.ecs.max_cpu == 4096
     assert found.dispatch.start_timeout == 2 * 3600 + 15 * 60 + 30
+    assert found.dispatch.visibility_timeout == 120
     assert found.profiles == {"etl_pipeline:large_dataset": {"cpu": 4096, "memory": 16384}}
     assert found.environments == {"production": {"launch_type": "FARGATE"}}
 
