@@ -70,6 +70,15 @@ class Overview:
             yield [_published(member, score) for member, score in found]
             first += len(found)
 
+    def published_batch(self, batch_id: str) -> datetime | None:
+        """Return when a batch was published; None if the index or the ledger does not have it any more."""
+        with self.connection.errors():
+            pipeline = self.connection.client.pipeline(transaction=False)
+            pipeline.zscore(self._index, f"batch:{batch_id}")
+            pipeline.hexists(self.connection.key("batch", batch_id), "request")
+            score, is_there = pipeline.execute()
+        return datetime.fromtimestamp(score / 1000, UTC) if is_there and score is not None else None
+
     def forget(self, gone: Sequence[Published]) -> None:
         """Take out of the index what the ledger no longer has."""
         if gone:
@@ -131,6 +140,12 @@ class Overview:
         shards = range(min(total, _PAGE))
         found = self.phases([shard_id(batch_id, shard) for shard in shards])
         return next((shard for shard, run in zip(shards, found, strict=True) if run.phase), None)
+
+    def last_ended(self, batch_id: str) -> RunPhase | None:
+        """Return the shard that was the last to end so far; None if none has."""
+        with self.connection.errors():
+            shard: Any = self.connection.client.lindex(self.connection.key("batch", batch_id, "done"), -1)
+        return None if shard is None else self.phases([shard_id(batch_id, int(shard))])[0]
 
     def rate_factor(self, region: str) -> float:
         """Return what throttles have left of the configured rate of launches: 1 is all of it."""

@@ -6,9 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from dagy_queue.ledger.phases import Phase
+
 if TYPE_CHECKING:
     from dagy_queue.producer.batch_report import BatchStatusReport
     from dagy_queue.producer.results import RunStatusReport
+
+_UNSURE = (Phase.STOPPED, Phase.QUEUED)
+"""The result may be there already."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +44,10 @@ class Filters:
         shared = Filters(flow=self.flow, org=self.org)
         related = not correlation or batch["correlation_id"] in (self.correlation_id, correlation)
         return related and shared.takes_batch(batch)
+
+    def may_take(self, phase: Phase) -> bool:
+        """Tell whether a run in a phase may have a status that is asked for."""
+        return not self.statuses or phase in _UNSURE or phase.status.value in self.statuses
 
     def _takes(self, found: RunStatusReport | BatchStatusReport) -> bool:
         return (

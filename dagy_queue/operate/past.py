@@ -7,7 +7,7 @@ ledger alone counts.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -19,19 +19,21 @@ from dagy_queue.producer.results import RunStatusReport
 from dagy_queue.producer.status import as_text
 
 if TYPE_CHECKING:
-    from dagy_queue.records.run_queries import RunSummary
+    from dagy_queue.records.run_queries import RunPage, RunSummary
 
 _UNREADABLE = frozenset({"NoCredentials", "ResourceNotFoundException"})
 """There is no way to read the record, or no table."""
 _MOST = 100_000
 
 
-def past_reports(filters: Filters) -> Iterator[RunStatusReport]:
+def past_reports(filters: Filters, not_of: Sequence[str] = ()) -> Iterator[RunStatusReport]:
     """Yield what the record has of the runs that are asked for, the newest first, of a batch in order of its shards.
 
-    What a list of the record does not have, outcomes, is left out: ``status`` of one of them has it.
+    Those of a correlation id come in the order of their own. What a list of the record does not have, outcomes, is left
+    out: ``status`` of one of them has it. Batches in ``not_of``, which may grow meanwhile, are left out of the pages
+    that are yet to be read, though not of the one that is.
     """
-    for run in _asked(filters):
+    for run in _asked(filters, not_of):
         report = _report(run)
         if filters.takes_run(report):
             yield report
@@ -64,24 +66,27 @@ def past_batch(batch_id: str, org: str) -> BatchStatusReport | None:
     )
 
 
-def _asked(filters: Filters) -> Iterator[RunSummary]:
+def _asked(filters: Filters, not_of: Sequence[str] = ()) -> Iterator[RunSummary]:
     """Yield the summaries of runs that DynamoDB finds by their batch, correlation id, flow, or org alone."""
-    from dagy_queue.records import run_queries as queries
-
     if not filters.org:
         return
-    wanted = queries.RunFilter(statuses=filters.statuses, since=filters.since)
+    from dagy_queue.records import run_queries as queries
+
     # The one of them that fewest runs have; the filters see to the others.
     query = partial(
         queries.runs_asked_for,
         filters.org,
-        wanted=wanted,
         batch_id=filters.batch,
         correlation_id="" if filters.batch else filters.correlation_id,
         flow_name="" if filters.batch or filters.correlation_id else filters.flow,
     )
+
+    def page(after: str) -> RunPage:
+        wanted = queries.RunFilter(statuses=filters.statuses, since=filters.since, not_of=tuple(not_of))
+        return query(wanted=wanted, after=after)
+
     try:
-        yield from queries.every_run(lambda after: query(after=after))
+        yield from queries.every_run(page)
     except AwsRefused as exc:
         if exc.code not in _UNREADABLE:
             raise

@@ -27,6 +27,8 @@ MOST_RUNS = 1000
 """Runs on one page at most."""
 MOST_READ = 10_000
 """Items that are looked at for one page at most, where the filter passes few of them."""
+MOST_NOT_OF = 100
+"""DynamoDB compares with no more values at a time."""
 _READ_AT_ONCE = 1000
 
 
@@ -55,12 +57,15 @@ class RunSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFilter:
-    """Which runs are wanted: of any of some statuses, created from ``since`` to ``until`` (both included)."""
+    """Which runs are wanted: of any of some statuses, created from ``since`` to ``until`` (both included), not of some
+    batches."""
 
     statuses: tuple[str, ...] = ()
     """Of ``STATUSES``; none is any."""
     since: datetime | None = None
     until: datetime | None = None
+    not_of: tuple[str, ...] = ()
+    """Ids of batches; of more than ``MOST_NOT_OF``, the last so many count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +121,7 @@ def runs_of_batch(
         key=org_key(org_id, batch_id),
         range_name="shard",
         range_kind="N",
-        matching=_all_of(_of_status(wanted), _created(wanted)),
+        matching=_all_of(_asked_for(wanted), _created(wanted)),
     )
     return _page(org_id, question, wanted, limit, after)
 
@@ -135,7 +140,7 @@ def runs_by_correlation_id(
         key=org_key(org_id, trace_of(correlation_id)),
         range_name="correlation_id",
         in_range=RunModel.correlation_id.startswith(correlation_id),
-        matching=_all_of(_of_status(wanted), _created(wanted)),
+        matching=_all_of(_asked_for(wanted), _created(wanted)),
         keep=lambda found: found == correlation_id or found.startswith(f"{correlation_id}:"),
     )
     return _page(org_id, question, wanted, limit, after)
@@ -218,7 +223,7 @@ def _by_time(index: GlobalSecondaryIndex[Any], key_name: str, key: str, wanted: 
         key=key,
         range_name="created_at",
         in_range=_created(wanted),
-        matching=_of_status(wanted),
+        matching=_asked_for(wanted),
         newest_first=True,
     )
 
@@ -234,6 +239,14 @@ def _created(wanted: RunFilter) -> Condition | None:
 
 def _of_status(wanted: RunFilter) -> Condition | None:
     return RunModel.status.is_in(*wanted.statuses) if wanted.statuses else None
+
+
+def _not_of(wanted: RunFilter) -> Condition | None:
+    return ~RunModel.batch_id.is_in(*wanted.not_of[-MOST_NOT_OF:]) if wanted.not_of else None
+
+
+def _asked_for(wanted: RunFilter) -> Condition | None:
+    return _all_of(_of_status(wanted), _not_of(wanted))
 
 
 def _all_of(*conditions: Condition | None) -> Condition | None:

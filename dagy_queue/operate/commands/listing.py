@@ -35,7 +35,7 @@ def list_runs(  # noqa: PLR0913, PLR0917 - one parameter an option
 ) -> None:
     """List runs and batches, newest first.
 
-    They are those that the ledger has; with --org, older runs of the record follow.
+    They are those that the ledger has, and with --org also those that the record alone has.
     """
     from datetime import UTC, datetime
 

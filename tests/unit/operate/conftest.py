@@ -15,9 +15,10 @@ from dagy_queue.errors import DagyQueueError
 from dagy_queue.operate import cli
 from dagy_queue.producer import status
 from dagy_queue.producer.publisher import Publisher
+from dagy_queue.records import run_queries
 from dagy_queue.records.tables import create_tables
 from dagy_queue.settings import Settings, load_settings
-from tests.unit.operate.kit import World
+from tests.unit.operate.kit import Records, World
 from tests.unit.producer.conftest import process, publisher, publisher_of_session
 
 __all__ = ["process", "publisher", "publisher_of_session"]
@@ -56,3 +57,13 @@ def world(process: Publisher, monkeypatch: pytest.MonkeyPatch) -> World:
     """Runs and batches, in a process without AWS: nothing is recorded."""
     monkeypatch.setattr(status, "find_record", lambda *_, **__: None)
     return World(process)
+
+
+@pytest.fixture
+def records(monkeypatch: pytest.MonkeyPatch, world: World) -> Records:
+    """A record of runs in the place of DynamoDB."""
+    found = Records()
+    monkeypatch.setattr(run_queries, "every_run", found.every_run)
+    monkeypatch.setattr(run_queries, "runs_asked_for", found.query)
+    monkeypatch.setattr(status, "find_record", found.get)
+    return found

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +21,8 @@ from dagy_queue.operate import cli
 from dagy_queue.producer import BatchHandle, DagLauncher, fan_out
 from dagy_queue.producer.canvas import to_json
 from dagy_queue.producer.publisher import Publisher
+from dagy_queue.records.run_queries import RunFilter
+from dagy_queue.records.runs import RunRecord
 from dagy_queue.requests import LaunchRequest
 
 TASK = "arn:aws:ecs:us-east-1:123456789012:task/dagy/{}"
@@ -56,6 +62,52 @@ def listed(*arguments: str) -> list[str]:
 def failed(summary: str = "the container failed (exit code 3)", **more: Any) -> dict[str, Any]:
     """Return the outcome of a run that failed."""
     return {"kind": "failed", "summary": summary, "resolution": "mend it", "exit_code": 3, **more}
+
+
+def record(run_id: str, **values: Any) -> RunRecord:
+    """Return the record of a run."""
+    usual: dict[str, Any] = {
+        "run_id": run_id,
+        "status": "FAILED",
+        "phase": "FAILED",
+        "created_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "completed_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "org_id": "acme",
+        "flow_name": "etl",
+        "correlation_id": "old",
+        "error_message": "no luck",
+        "outcome": failed(),
+    }
+    return RunRecord(**{**usual, **values})
+
+
+class Records(dict[str, RunRecord]):
+    """A record of runs in the place of DynamoDB; it has them in pages of one."""
+
+    pages = 0
+    """How many were read."""
+
+    def query(self, org_id: str, *, wanted: RunFilter, after: str, **asked: str) -> Any:
+        """Return a page."""
+        self.pages += 1
+        asked = {"org_id": org_id, **{name: value for name, value in asked.items() if value}}
+        runs = [run for run in self.values() if all(getattr(run, name) == value for name, value in asked.items())]
+        runs = [run for run in runs if not wanted.statuses or run.status in wanted.statuses]
+        if "batch_id" in asked:
+            runs.sort(key=lambda run: run.shard or 0)
+        elif "correlation_id" in asked:
+            runs.sort(key=lambda run: run.run_id)
+        else:
+            runs.sort(key=lambda run: run.created_at, reverse=True)
+        left = list(islice((run for run in runs[int(after or 0) :] if run.batch_id not in wanted.not_of), 1))
+        return SimpleNamespace(runs=left, after=str(runs.index(left[0]) + 1) if left else "")
+
+    def every_run(self, ask: Any) -> Iterator[RunRecord]:
+        """Yield all that is asked for."""
+        after = ""
+        while (page := ask(after)).runs:
+            yield from page.runs
+            after = page.after
 
 
 class World:

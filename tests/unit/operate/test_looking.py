@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,13 +13,12 @@ from dagy_queue.ledger import RedisConnection, RunStatus
 from dagy_queue.ledger.overview import Overview
 from dagy_queue.operate.finding import Desk, run_id_of
 from dagy_queue.producer import batch_report
-from dagy_queue.producer import status as producer_status
 from dagy_queue.producer.fan_out import fan_out
 from dagy_queue.producer.publisher import default_publisher
 from dagy_queue.records import run_queries
 from dagy_queue.records.runs import RunRecord
 from dagy_queue.settings import settings
-from tests.unit.operate.kit import TASK, World, dagy_queue, failed, listed
+from tests.unit.operate.kit import TASK, World, dagy_queue, failed, listed, record
 
 # Celery 5.7's Redis backend calls what redis-py 8 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
@@ -258,45 +255,6 @@ def test_nothing_that_fits_is_said(world: World) -> None:
 @pytest.mark.parametrize("arguments", [["--status", "BROKEN"], ["--limit", "0"], ["--since", "yesterday"]])
 def test_a_filter_that_means_nothing_is_a_wrong_use(world: World, arguments: list[str]) -> None:
     assert dagy_queue("list", *arguments).code == 2
-
-
-def record(run_id: str, **values: Any) -> RunRecord:
-    usual: dict[str, Any] = {
-        "run_id": run_id,
-        "status": "FAILED",
-        "phase": "FAILED",
-        "created_at": datetime(2026, 1, 1, tzinfo=UTC),
-        "completed_at": datetime(2026, 1, 1, tzinfo=UTC),
-        "org_id": "acme",
-        "flow_name": "etl",
-        "correlation_id": "old",
-        "error_message": "no luck",
-        "outcome": failed(),
-    }
-    return RunRecord(**{**usual, **values})
-
-
-@pytest.fixture
-def records(monkeypatch: pytest.MonkeyPatch, world: World) -> dict[str, RunRecord]:
-    """A record of runs in the place of DynamoDB."""
-    found: dict[str, RunRecord] = {}
-
-    def query(org_id: str, *, wanted: Any, after: str, **asked: str) -> Any:
-        asked = {"org_id": org_id, **{name: value for name, value in asked.items() if value}}
-        runs = [run for run in found.values() if all(getattr(run, name) == value for name, value in asked.items())]
-        runs = [run for run in runs if not wanted.statuses or run.status in wanted.statuses]
-        return SimpleNamespace(runs=runs[int(after or 0) :][:1], after=str(int(after or 0) + 1))
-
-    def every_run(ask: Any) -> Iterator[RunRecord]:
-        after = ""
-        while (page := ask(after)).runs:
-            yield from page.runs
-            after = page.after
-
-    monkeypatch.setattr(run_queries, "every_run", every_run)
-    monkeypatch.setattr(run_queries, "runs_asked_for", query)
-    monkeypatch.setattr(producer_status, "find_record", found.get)
-    return found
 
 
 def test_older_runs_of_an_org_come_from_the_record(world: World, records: dict[str, RunRecord]) -> None:

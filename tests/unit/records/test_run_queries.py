@@ -19,6 +19,7 @@ from dagy_queue.records.base import Record
 from dagy_queue.records.models import RunModel, bind_models
 from dagy_queue.records.run_indexes import index_keys, trace_of
 from dagy_queue.records.run_queries import (
+    MOST_NOT_OF,
     RunFilter,
     RunPage,
     RunSummary,
@@ -151,6 +152,16 @@ def test_statuses_and_times_narrow_a_list() -> None:
     assert ids(runs_of_flow("acme", "etl", RunFilter(since=between.until))) == ["r5", "r4"]
     assert ids(runs_of_batch("acme", "b", replace(between, statuses=("RUNNING", "QUEUED")))) == ["r2", "r4"]
     assert ids(runs_by_correlation_id("acme", "c", RunFilter(until=between.since))) == ["r0", "r1"]
+
+
+@with_tables
+def test_runs_of_some_batches_may_be_left_out() -> None:
+    write_runs(run(f"r{n}", n, status="FAILED", batch_id=("", "a", "b")[n % 3], correlation_id="c") for n in range(6))
+    assert ids(runs_of_org("acme", RunFilter(not_of=("a",)))) == ["r5", "r3", "r2", "r0"]
+    assert ids(runs_of_flow("acme", "etl", RunFilter(not_of=("a", "b")))) == ["r3", "r0"]
+    assert set(ids(runs_by_correlation_id("acme", "c", replace(FAILED, not_of=("b",))))) == {"r0", "r1", "r3", "r4"}
+    many = tuple(f"other-{n}" for n in range(MOST_NOT_OF))
+    assert ids(runs_of_org("acme", RunFilter(not_of=(*many, "a", "b")))) == ["r3", "r0"]
 
 
 @with_tables
