@@ -11,6 +11,7 @@ from functools import cache
 import pytest
 import structlog
 from botocore import session
+from hypothesis import HealthCheck, settings
 
 from dagy_queue.ledger import RedisConnection
 from dagy_queue.local.redis_server import RedisServer
@@ -19,6 +20,10 @@ from dagy_queue.settings import RedisSettings
 # structlog's own default draws tracebacks with the values of all variables, which takes seconds each.
 *_before, _renderer = structlog.get_config()["processors"]
 structlog.configure([*_before, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
+
+# How long an example takes says something of the machine, and nothing of what is tested.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 for name in [n for n in os.environ if n.startswith(("DAGY_", "AWS_"))]:
     del os.environ[name]

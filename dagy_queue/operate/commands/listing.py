@@ -64,5 +64,7 @@ def list_runs(  # noqa: PLR0913, PLR0917 - one parameter an option
         say_json(shown)
     else:
         say_lines(as_lines(shown, now))
+    if not (rows or org or desk.is_direct or desk.settings.records.org_id):
+        note("what Redis still has was looked at; with --org, the org's record is, too")
     if len(rows) > limit:
         note(f"there are more: --limit {limit} shows the newest {limit}")
