@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
 
+from dagy_queue.aws.refusals import NO_CREDENTIALS
 from dagy_queue.errors import AwsCapacity, AwsError, AwsRefused, AwsThrottled, AwsUnavailable
 
 _THROTTLE_CODES = frozenset(
@@ -46,7 +47,7 @@ def mapped(operation: str) -> Iterator[None]:
     except NoCredentialsError as exc:
         raise AwsRefused(
             f"{operation}: no AWS credentials were found; set AWS_PROFILE or run where a role is attached",
-            code="NoCredentials",
+            code=NO_CREDENTIALS,
             operation=operation,
         ) from exc
     except ParamValidationError as exc:

@@ -8,6 +8,12 @@ from __future__ import annotations
 
 from dagy_queue.errors import AwsError, AwsRefused
 
+NO_CREDENTIALS = "NoCredentials"
+"""The code of our own where botocore finds none."""
+
+NO_TABLE = "ResourceNotFoundException"
+"""DynamoDB's, where a table is not there."""
+
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 """The credentials are right, and may not do this."""
 
@@ -20,7 +26,7 @@ CREDENTIALS = frozenset(
         "InvalidClientTokenId",
         "InvalidSignatureException",
         "InvalidToken",
-        "NoCredentials",
+        NO_CREDENTIALS,
         "PartialCredentialsError",
         "ProfileNotFound",
         "SSOTokenLoadError",

@@ -14,13 +14,13 @@ from functools import partial
 import structlog
 
 from dagy_queue.aws.clients import AwsClients
+from dagy_queue.aws.refusals import NO_TABLE
 from dagy_queue.bridge.looking import AT_ONCE, Looker
 from dagy_queue.bridge.orphans import OrphanSearch
 from dagy_queue.errors import AwsError, AwsRefused, LedgerError, RedisUnavailable
 from dagy_queue.ledger import RedisConnection, RunLedger, RunStatus
 from dagy_queue.ledger.leadership import RECONCILER, Leadership
 from dagy_queue.ledger.sweeps import SweepLedger
-from dagy_queue.records.base import NO_TABLE
 from dagy_queue.records.runs import find_run_of_any_org
 from dagy_queue.settings import Settings
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 
 import structlog
 
+from dagy_queue.aws.refusals import NO_TABLE
 from dagy_queue.bridge.snapshots import record_of
 from dagy_queue.bridge.turned_off import keeping_off
 from dagy_queue.errors import AwsError, AwsRefused, RedisUnavailable
@@ -153,7 +154,7 @@ def _is_fault_of_an_item(error: Exception) -> bool:
 
 
 def _explained(error: Exception, settings: RecordsSettings) -> str:
-    if isinstance(error, AwsRefused) and error.code == "ResourceNotFoundException":
+    if isinstance(error, AwsRefused) and error.code == NO_TABLE:
         return (
             f"{error}; there is no table {settings.runs_table!r}: create it (partition key run_id, a string), name "
             "another with DAGY_QUEUE__RECORDS__RUNS_TABLE, or set DAGY_QUEUE__RECORDS__ENABLED=false. Runs go on, "

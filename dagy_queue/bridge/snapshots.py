@@ -8,7 +8,7 @@ from typing import Any
 
 from dagy_queue.errors import RequestInvalid
 from dagy_queue.launching.logs import log_of
-from dagy_queue.ledger import RunEntry, RunStatus
+from dagy_queue.ledger import RunEntry
 from dagy_queue.ledger.history import Snapshot
 from dagy_queue.records.runs import RunRecord
 from dagy_queue.requests import ContainerRequest, LaunchRequest, read_request
@@ -79,7 +79,7 @@ def _outcome(entry: RunEntry) -> dict[str, Any] | None:
 
 
 def _error(entry: RunEntry, outcome: Mapping[str, Any] | None) -> str | None:
-    if entry.status not in (RunStatus.FAILED, RunStatus.CANCELLED):
+    if not entry.status.ended_badly:
         return None
     return str((outcome or {}).get("summary") or entry.cancel_reason or entry.status.value.lower())
 

@@ -16,7 +16,7 @@ from dagy.contract import ContractError, ErrorReport, ExitCode, ReportStatus, Ru
 from dagy_queue.aws.refusals import will_stay
 from dagy_queue.dispatch.endings import not_started, timed_out
 from dagy_queue.dispatch.next_attempt import changed_request, growth_limits, next_attempt
-from dagy_queue.dispatch.outages import FIRST_WAIT, MOST_WAITS
+from dagy_queue.dispatch.outages import FIRST_WAIT, LONGEST_WAIT, MOST_WAITS
 from dagy_queue.dispatch.retries import is_skipped, plan_retry
 from dagy_queue.dispatch.services import Services
 from dagy_queue.dispatch.verdicts import without_another
@@ -161,7 +161,7 @@ def _postpone(services: Services, stopped: StoppedRun, error: AwsError) -> None:
     """
     if will_stay(error):
         return
-    if services.runs.postpone(stopped.attempt_id, FIRST_WAIT, MOST_WAITS):
+    if services.runs.postpone(stopped.attempt_id, FIRST_WAIT, MOST_WAITS, LONGEST_WAIT):
         raise Ignore from error
 
 

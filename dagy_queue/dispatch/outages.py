@@ -12,10 +12,10 @@ MOST_WAITS = 100
 FIRST_WAIT = 5.0
 """Seconds of the first time; each time takes as much longer."""
 
-_LONGEST = 12
-"""The longest time by the first one, as ``postpone.lua`` has it."""
+LONGEST_WAIT = 60.0
+"""Seconds of the longest time."""
 
 
 def wait_after(waits: int) -> float:
     """Return how many seconds to wait after so many waits."""
-    return FIRST_WAIT * min(waits + 1, _LONGEST)
+    return min(FIRST_WAIT * (waits + 1), LONGEST_WAIT)

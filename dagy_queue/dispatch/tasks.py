@@ -192,7 +192,7 @@ def _store_end_again(task: LaunchTask, run_id: str) -> None:
         return
     outcome = (entry.completion or {}).get("outcome") or {}
     summary = str(outcome.get("summary", ""))
-    if task.request.ignore_result or entry.status not in (RunStatus.FAILED, RunStatus.CANCELLED):
+    if task.request.ignore_result or not entry.status.ended_badly:
         return  # Celery's backend lets nothing overwrite a success
     with task.services.redis.errors():
         if entry.status is RunStatus.FAILED:

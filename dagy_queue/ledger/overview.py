@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dagy_queue.ids import shard_id
+from dagy_queue.ledger.batches import BatchLedger
 from dagy_queue.ledger.briefs import BRIEF_FIELDS, BatchBrief, read_brief
 from dagy_queue.ledger.connection import RedisConnection
 from dagy_queue.ledger.phases import Phase
@@ -45,6 +46,7 @@ class Overview:
 
     def __init__(self, connection: RedisConnection) -> None:
         self.connection = connection
+        self._batches = BatchLedger(connection)
         self._index = connection.key("publications")
 
     def kind_of(self, identifier: str) -> str:
@@ -123,14 +125,14 @@ class Overview:
 
         From the ``first`` of those that have ended on; at most ``most`` of them are looked at.
         """
-        shards = self._ended(batch_id, first, most)
+        shards = self._batches.ended_shards(batch_id, first, most)
         found = self.phases([shard_id(batch_id, shard) for shard in shards])
         return [shard for shard, run in zip(shards, found, strict=True) if run.phase is Phase.FAILED], len(shards)
 
     def ended_as(self, batch_id: str, phase: Phase) -> Iterator[int]:
         """Yield the shards of a batch that ended so, in the order they did, read a page at a time."""
         first = 0
-        while ended := self._ended(batch_id, first, _PAGE):
+        while ended := self._batches.ended_shards(batch_id, first, _PAGE):
             found = self.phases([shard_id(batch_id, shard) for shard in ended])
             yield from (shard for shard, run in zip(ended, found, strict=True) if run.phase is phase)
             first += len(ended)
@@ -143,21 +145,21 @@ class Overview:
 
     def last_ended(self, batch_id: str) -> RunPhase | None:
         """Return the shard that was the last to end so far; None if none has."""
-        with self.connection.errors():
-            shard: Any = self.connection.client.lindex(self.connection.key("batch", batch_id, "done"), -1)
-        return None if shard is None else self.phases([shard_id(batch_id, int(shard))])[0]
+        ended = self._batches.ended_shards(batch_id, -1, 1)
+        return self.phases([shard_id(batch_id, ended[0])])[0] if ended else None
+
+    def count_forgotten(self, batch_id: str) -> int:
+        """Return how many shards of a batch were in the ledger, and are not any more; 0 for a batch that is not."""
+        entered = self._batches.get(batch_id).expanded if self.kind_of(batch_id) else 0
+        pages = (range(first, min(first + _PAGE, entered)) for first in range(0, entered, _PAGE))
+        found = (run for page in pages for run in self.phases([shard_id(batch_id, shard) for shard in page]))
+        return sum(run.phase is None for run in found)
 
     def rate_factor(self, region: str) -> float:
         """Return what throttles have left of the configured rate of launches: 1 is all of it."""
         with self.connection.errors():
             factor: Any = self.connection.client.hget(self.connection.key("throttle", region), "factor")
         return float(factor or 1)
-
-    def _ended(self, batch_id: str, first: int, most: int) -> list[int]:
-        with self.connection.errors():
-            key = self.connection.key("batch", batch_id, "done")
-            ended: Any = self.connection.client.lrange(key, first, first + most - 1)
-        return [int(shard) for shard in ended]
 
 
 def _member(each: Published) -> str:

@@ -19,6 +19,11 @@ class RunStatus(StrEnum):
         """True once nothing more will happen to the run."""
         return self in _FINAL
 
+    @property
+    def ended_badly(self) -> bool:
+        """True of a run that failed or was cancelled."""
+        return self in (RunStatus.FAILED, RunStatus.CANCELLED)
+
 
 _FINAL = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED})
 

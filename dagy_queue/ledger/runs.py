@@ -184,12 +184,12 @@ class RunLedger:
         """Begin the next attempt in ``delay`` seconds; None if the run isn't stopped at this attempt."""
         return begin_next(self.connection, attempt_id, delay, again)
 
-    def postpone(self, attempt_id: AttemptId, delay: float, at_most: int) -> bool:
+    def postpone(self, attempt_id: AttemptId, delay: float, at_most: int, longest: float) -> bool:
         """Resume a stopped run again later, unless that happened ``at_most`` times already in this attempt.
 
-        That is in ``delay`` seconds, and in as many more each time, up to twelve times ``delay``.
+        That is in ``delay`` seconds, and in as many more each time, up to ``longest``.
         """
-        args = (attempt_id.run_id, attempt_id.attempt, int(delay * 1000), at_most)
+        args = (attempt_id.run_id, attempt_id.attempt, int(delay * 1000), at_most, int(longest * 1000))
         return bool(self.connection.run("postpone", *args))
 
     def finish(

@@ -66,7 +66,6 @@ class Rows:
         self._gone: list[Published] = []
         self._has_row: dict[str, bool] = {}
         """Of batches that the record names: whether the ledger's rows have it, or its shards."""
-        self._with_row: list[str] = []
 
     def find(self, most: int) -> list[Row]:
         """Return up to ``most`` rows. Raises RedisUnavailable, AwsError."""
@@ -113,9 +112,10 @@ class Rows:
             return False
         if batch_id not in self._has_row:
             self._has_row[batch_id] = self._is_listed(batch_id)
-            if self._has_row[batch_id]:
-                self._with_row.append(batch_id)
         return self._has_row[batch_id]
+
+    def _with_row(self) -> list[str]:
+        return [batch_id for batch_id, has_row in self._has_row.items() if has_row]
 
     def _is_listed(self, batch_id: str) -> bool:
         at, since = self._desk.overview.published_batch(batch_id), self._filters.since
@@ -174,7 +174,7 @@ class Rows:
 
     def _is_forgotten(self, brief: BatchBrief) -> bool:
         """Tell whether no shard is left: all have succeeded, and even the last that did is forgotten."""
-        if not brief.is_over or any(brief.counts.get(phase) for phase in (Phase.FAILED, Phase.CANCELLED)):
+        if not brief.is_over or any(count for phase, count in brief.counts.items() if phase.status.ended_badly):
             return False
         last = self._desk.overview.last_ended(brief.batch_id)
         return last is not None and last.phase is None

@@ -7,11 +7,12 @@ ledger alone counts.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from dagy_queue.aws.refusals import NO_CREDENTIALS, NO_TABLE
 from dagy_queue.errors import AwsRefused
 from dagy_queue.operate.filters import Filters
 from dagy_queue.producer.batch_report import BatchStatusReport
@@ -21,17 +22,16 @@ from dagy_queue.producer.status import as_text
 if TYPE_CHECKING:
     from dagy_queue.records.run_queries import RunPage, RunSummary
 
-_UNREADABLE = frozenset({"NoCredentials", "ResourceNotFoundException"})
+_UNREADABLE = frozenset({NO_CREDENTIALS, NO_TABLE})
 """There is no way to read the record, or no table."""
 _MOST = 100_000
 
 
-def past_reports(filters: Filters, not_of: Sequence[str] = ()) -> Iterator[RunStatusReport]:
+def past_reports(filters: Filters, not_of: Callable[[], Sequence[str]] = tuple) -> Iterator[RunStatusReport]:
     """Yield what the record has of the runs that are asked for, the newest first, of a batch in order of its shards.
 
     Those of a correlation id come in the order of their own. What a list of the record does not have, outcomes, is left
-    out: ``status`` of one of them has it. Batches in ``not_of``, which may grow meanwhile, are left out of the pages
-    that are yet to be read, though not of the one that is.
+    out: ``status`` of one of them has it. ``not_of`` is asked before each page which batches are to be left out of it.
     """
     for run in _asked(filters, not_of):
         report = _report(run)
@@ -66,7 +66,7 @@ def past_batch(batch_id: str, org: str) -> BatchStatusReport | None:
     )
 
 
-def _asked(filters: Filters, not_of: Sequence[str] = ()) -> Iterator[RunSummary]:
+def _asked(filters: Filters, not_of: Callable[[], Sequence[str]] = tuple) -> Iterator[RunSummary]:
     """Yield the summaries of runs that DynamoDB finds by their batch, correlation id, flow, or org alone."""
     if not filters.org:
         return
@@ -82,7 +82,7 @@ def _asked(filters: Filters, not_of: Sequence[str] = ()) -> Iterator[RunSummary]
     )
 
     def page(after: str) -> RunPage:
-        wanted = queries.RunFilter(statuses=filters.statuses, since=filters.since, not_of=tuple(not_of))
+        wanted = queries.RunFilter(statuses=filters.statuses, since=filters.since, not_of=tuple(not_of()))
         return query(wanted=wanted, after=after)
 
     try:

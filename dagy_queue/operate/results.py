@@ -6,24 +6,22 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, TypedDict
 
+from dagy_queue.aws.refusals import NO_CREDENTIALS
 from dagy_queue.errors import AwsRefused, ResultExpired, RunCancelled, RunFailed, RunNotFound
 from dagy_queue.ids import shard_id
 from dagy_queue.ledger import BatchRecord, RunStatus
 from dagy_queue.ledger.overview import Overview
+from dagy_queue.messaging.shard_results import PAGE
 from dagy_queue.operate.finding import Target
-from dagy_queue.producer import BatchHandle, RunHandle
+from dagy_queue.producer import RunHandle
 from dagy_queue.producer.ends import STATUS_OF_STATE
 from dagy_queue.producer.publisher import Publisher
 from dagy_queue.producer.results import RunStatusReport
-from dagy_queue.producer.shards import BAD, ShardResult
+from dagy_queue.producer.shards import ShardResult, shard_results
 from dagy_queue.producer.status import find_status
 from dagy_queue.producer.waiting import reading
 
-_BAD = tuple(status.value for status in BAD)
-_NO_CREDENTIALS = "NoCredentials"
 _NOT_KEPT = "its result is not kept any more"
-_PAGE = 500
-"""Shards that are looked at together."""
 
 
 class ResultReport(TypedDict):
@@ -54,13 +52,18 @@ def results_of(publisher: Publisher, target: Target) -> Iterator[ResultReport]:
         raise RunFailed(f"batch {target.id} has no results: {batch.refused}")
     if not batch.is_counted:
         raise RunFailed(f"batch {target.id} has no results yet: its shards are not counted; --wait waits for them")
-    for first in range(0, batch.total, _PAGE):
-        yield from _of_shards(publisher, batch, range(first, min(first + _PAGE, batch.total)))
+    afar = _Afar(publisher)
+    for first in range(0, batch.total, PAGE):
+        yield from _of_shards(publisher, batch, range(first, min(first + PAGE, batch.total)), afar)
 
 
 def is_bad(result: ResultReport) -> bool:
     """Tell whether a run failed or was cancelled."""
-    return result["status"] in _BAD
+    return _ended_badly(result["status"])
+
+
+def _ended_badly(status: str | None) -> bool:
+    return status is not None and RunStatus(status).ended_badly
 
 
 def is_well(result: ResultReport) -> bool:
@@ -92,15 +95,14 @@ def _text(result: ResultReport) -> str:
     return f"its result is not in Redis any more; {result['error']}" if result["error"] else _NOT_KEPT
 
 
-def _of_shards(publisher: Publisher, batch: BatchRecord, shards: range) -> Iterator[ResultReport]:
+def _of_shards(publisher: Publisher, batch: BatchRecord, shards: range, afar: _Afar) -> Iterator[ResultReport]:
     """Yield the results of some shards. Phases are read first: what has ended by then is not said to go on."""
     phases = Overview(publisher.redis).phases([shard_id(batch.batch_id, shard) for shard in shards])
-    results = BatchHandle(batch.batch_id, publisher).results(shards.start, len(shards))
-    for run, shard in zip(phases, results, strict=True):
-        if shard.is_kept or shard.status in BAD:
+    for run, shard in zip(phases, shard_results(publisher, batch, shards), strict=True):
+        if shard.is_kept or (shard.status and shard.status.ended_badly):
             yield _of_shard(shard, run.phase.status if run.phase else RunStatus.QUEUED)
         else:
-            yield ResultReport(**_from_afar(publisher, shard.run_id) | {"shard": shard.index})
+            yield ResultReport(**afar.result(shard.run_id) | {"shard": shard.index})
 
 
 def _of_shard(shard: ShardResult, before: RunStatus) -> ResultReport:
@@ -123,7 +125,8 @@ def _of_run(publisher: Publisher, run_id: str) -> ResultReport:
         state, value = found.state, found.result
     status = STATUS_OF_STATE.get(state)
     if status is None:
-        return _from_afar(publisher, run_id) if _is_success(known) else _of_run_without_result(run_id, known)
+        has_succeeded = known is not None and known["status"] == RunStatus.SUCCEEDED
+        return _Afar(publisher).result(run_id) if has_succeeded else _of_run_without_result(run_id, known)
     return ResultReport(
         run_id=run_id,
         shard=None,
@@ -134,29 +137,37 @@ def _of_run(publisher: Publisher, run_id: str) -> ResultReport:
     )
 
 
-def _is_success(known: RunStatusReport | None) -> bool:
-    return known is not None and known["status"] == "SUCCEEDED"
+class _Afar:
+    """What is kept of results that Celery has no more, as far as records and S3 tell; asked for no more once AWS wants
+    credentials that are not there."""
 
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self._why_not = ""
 
-def _from_afar(publisher: Publisher, run_id: str) -> ResultReport:
-    """Return what a run returned that is over, and that Celery has no result of: as far as its record and S3 tell."""
-    try:
-        value = RunHandle(run_id, publisher).get(timeout=0)
-    except (ResultExpired, RunNotFound):
-        return _of_run_without_result(run_id, None)
-    except (RunFailed, RunCancelled):
-        return _of_run_without_result(run_id, find_status(publisher, run_id))
-    except AwsRefused as exc:
-        if exc.code != _NO_CREDENTIALS:
-            raise
-        return ResultReport(**_of_run_without_result(run_id, None) | {"error": f"it is read from S3, and {exc}"})
-    succeeded = RunStatus.SUCCEEDED.value
-    return ResultReport(run_id=run_id, shard=None, status=succeeded, value=value, error="", outcome=None)
+    def result(self, run_id: str) -> ResultReport:
+        """Return what a run that is over returned, or how it ended. Raises RedisUnavailable, AwsError."""
+        gone = _of_run_without_result(run_id, None)
+        if self._why_not:
+            return ResultReport(**gone | {"error": self._why_not})
+        try:
+            value = RunHandle(run_id, self._publisher).get(timeout=0)
+        except (ResultExpired, RunNotFound):
+            return gone
+        except (RunFailed, RunCancelled):
+            return _of_run_without_result(run_id, find_status(self._publisher, run_id))
+        except AwsRefused as exc:
+            if exc.code != NO_CREDENTIALS:
+                raise
+            self._why_not = f"it is read from S3, and {exc}"
+            return self.result(run_id)
+        succeeded = RunStatus.SUCCEEDED.value
+        return ResultReport(run_id=run_id, shard=None, status=succeeded, value=value, error="", outcome=None)
 
 
 def _of_run_without_result(run_id: str, known: RunStatusReport | None) -> ResultReport:
     """Return how a run ended badly whose result is not kept any more, or never was; else that there is none."""
-    bad = known if known and known["status"] in _BAD else None
+    bad = known if known and _ended_badly(known["status"]) else None
     return ResultReport(
         run_id=run_id,
         shard=None,

@@ -10,7 +10,6 @@ from kombu.utils.json import loads
 
 from dagy_queue.errors import Problem, RequestInvalid, RunNotFound
 from dagy_queue.ids import new_id, shard_correlation
-from dagy_queue.ledger import RunStatus
 from dagy_queue.ledger.history import HistoryLedger
 from dagy_queue.producer.batch import BatchHandle
 from dagy_queue.producer.ends import as_it_ends
@@ -31,7 +30,7 @@ def launch_again(publisher: Publisher, run_id: str) -> RunHandle:
     """
     for found in HistoryLedger(publisher.redis).snapshots([run_id]):
         status = as_it_ends(found.entry, publisher.app.AsyncResult(run_id)).status
-        if status not in (RunStatus.FAILED, RunStatus.CANCELLED):
+        if not status.ended_badly:
             allowed = f"a run that FAILED or was CANCELLED; this one is {status.value}"
             raise RequestInvalid([Problem("run_id", run_id, allowed)], "retry")
         if found.entry.shard is not None:

@@ -17,7 +17,7 @@ from dagy_queue.ledger import BatchRecord, Phase, RunEntry
 from dagy_queue.messaging.shard_results import PAGE, ShardMeta, ShardResults, shard_metas
 from dagy_queue.producer.publisher import Publisher, default_publisher
 from dagy_queue.producer.run import RunHandle
-from dagy_queue.producer.shards import BAD, ShardResult, every_shard, shard_results
+from dagy_queue.producer.shards import ShardResult, every_shard, shard_results
 from dagy_queue.producer.waiting import reading, wait_for
 
 _WATCH_SECONDS = 0.2
@@ -159,7 +159,7 @@ class BatchHandle:
         going_on, failed = 0, []
         for shard in every_shard(self._publisher, batch, range(batch.total)):
             going_on += shard.status is None and shard.is_kept
-            failed += [shard.index] if shard.status in BAD else []
+            failed += [shard.index] if shard.status and shard.status.ended_badly else []
         if not failed:
             left = f"; {going_on} have not ended yet" if going_on else ""
             allowed = f"a batch with shards that failed or were cancelled: none of its {batch.total} shards did{left}"

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dagy_queue.aws.refusals import NO_CREDENTIALS
 from dagy_queue.errors import AwsError, AwsRefused, ResultExpired, RunCancelled, RunFailed, RunNotFound
 from dagy_queue.ids import AttemptId
 from dagy_queue.ledger import RunEntry, RunStatus
@@ -18,9 +19,6 @@ from dagy_queue.producer.publisher import Publisher
 
 if TYPE_CHECKING:
     from dagy_queue.records.runs import RunRecord
-
-
-_NO_CREDENTIALS = "NoCredentials"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +90,7 @@ def find_record(run_id: str) -> RunRecord | None:
     try:
         return find_run(run_id)
     except AwsRefused as exc:
-        if exc.code == _NO_CREDENTIALS:
+        if exc.code == NO_CREDENTIALS:
             return None
         raise
 

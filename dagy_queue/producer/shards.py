@@ -17,8 +17,6 @@ from dagy_queue.producer.ends import STATUS_OF_STATE
 from dagy_queue.producer.publisher import Publisher
 from dagy_queue.producer.waiting import reading
 
-BAD = (RunStatus.FAILED, RunStatus.CANCELLED)
-
 
 @dataclass(frozen=True, slots=True)
 class ShardResult:
@@ -43,7 +41,7 @@ def shard_results(publisher: Publisher, batch: BatchRecord, shards: Sequence[int
     if ended:  # some, it may be, since their results were asked for
         metas |= {meta.shard: meta for meta in _metas(publisher, batch, ended)}
     gone = {shard: phases[shard] for shard in ended if not metas[shard].is_over}
-    all_well = bool(gone) and not any(phase.status in BAD for phase in publisher.batches.counts(batch.batch_id))
+    all_well = bool(gone) and not any(phase.status.ended_badly for phase in publisher.batches.counts(batch.batch_id))
     return [
         _of_ledger(metas[shard], gone[shard], all_well=all_well) if shard in gone else _of_celery(metas[shard])
         for shard in shards
@@ -79,6 +77,6 @@ def _of_celery(meta: ShardMeta) -> ShardResult:
 def _of_ledger(meta: ShardMeta, run: RunPhase, *, all_well: bool) -> ShardResult:
     """Return how a shard ended that Celery has no result of; one that is forgotten succeeded if all of them did."""
     status = run.phase.status if run.phase else RunStatus.SUCCEEDED if all_well else None
-    outcome = run.outcome if status in BAD else {}
+    outcome = run.outcome if status and status.ended_badly else {}
     error = str(outcome.get("summary") or "")
     return ShardResult(meta.shard, meta.run_id, status, None, error, outcome or None, is_kept=False)

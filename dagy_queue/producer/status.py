@@ -75,7 +75,7 @@ def _report(
 
 
 def _error(status: RunStatus, outcome: Mapping[str, Any] | None) -> str | None:
-    if status in (RunStatus.FAILED, RunStatus.CANCELLED):
+    if status.ended_badly:
         return str((outcome or {}).get("summary") or "") or None
     return None
 

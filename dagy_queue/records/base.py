@@ -19,13 +19,11 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.models import Model
 
 from dagy_queue.aws.errors import mapped
+from dagy_queue.aws.refusals import NO_TABLE
 from dagy_queue.errors import AwsRefused
 
 BILLING = "PAY_PER_REQUEST"
 """How the tables are billed: a table that is not used costs nothing."""
-
-NO_TABLE = "ResourceNotFoundException"
-"""The code of a refusal where a table is not there."""
 
 _MAKE_TABLES = "`dagy-queue tables create` makes the tables and indexes that are missing"
 _ABOUT_ITS_ENDPOINT = re.compile("endpoint|URL")

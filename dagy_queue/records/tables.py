@@ -14,6 +14,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from dagy_queue.aws.refusals import NO_TABLE
 from dagy_queue.errors import AwsUnavailable, SettingsInvalid
 from dagy_queue.records.base import BILLING, Record, dynamodb
 from dagy_queue.records.models import MODELS, bind_models
@@ -138,7 +139,7 @@ def _described(client: Any, name: str) -> Mapping[str, Any] | None:
         try:
             found: Mapping[str, Any] = client.describe_table(TableName=name)["Table"]
         except ClientError as exc:
-            if exc.response["Error"]["Code"] != "ResourceNotFoundException":
+            if exc.response["Error"]["Code"] != NO_TABLE:
                 raise
             return None
         return found

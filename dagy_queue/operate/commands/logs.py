@@ -45,7 +45,7 @@ def logs(  # noqa: PLR0913, PLR0917 - one parameter an option
 
     rendering = Rendering(grep=pattern_of(grep), timestamps=timestamps, raw=raw, as_json=as_json)
     first = milliseconds(since or ("" if target else _RECENT))
-    asked = Asked(rendering=rendering, follow=follow, since=first, tail=tail, attempt=attempt)
+    asked = Asked(rendering=rendering, follow=follow, since=first, tail=tail, attempt=attempt, org=org)
     others = follow or since or tail or attempt
     if target is None and org:
         raise typer.BadParameter(
@@ -59,7 +59,7 @@ def logs(  # noqa: PLR0913, PLR0917 - one parameter an option
     desk = Desk()
     found = desk.find(target, org) if target is not None else None
     if found is not None and representative:
-        show_representative(desk, found)
+        show_representative(desk, found, org)
         return
     show = LogShow(desk, asked)
     try:

@@ -43,8 +43,6 @@ class Places:
         self._ecs = desk.settings.ecs
         self._aws = AwsClients(desk.settings.aws, max_connections=4)
         self._definition = cache(self._describe_definition)
-        self.unknown = 0
-        """Shards that the ledger did not have when a batch was looked through last."""
 
     def of_run(self, run_id: str, attempt: int | None = None) -> LogSource | None:
         """Return the log of a run's last attempt that had a task, or of the one asked for; None if there is none.
@@ -59,12 +57,9 @@ class Places:
 
     def of_batch(self, batch_id: str, total: int) -> Iterator[LogSource]:
         """Yield the logs of a batch's shards that have or had a task, in order."""
-        self.unknown = 0
         for first in range(0, total, _AT_ONCE):
             ids = [shard_id(batch_id, shard) for shard in range(first, min(total, first + _AT_ONCE))]
-            snapshots = self._snapshots(ids)
-            self.unknown += len(ids) - len(snapshots)
-            for found in snapshots:
+            for found in self._snapshots(ids):
                 if source := self._of_snapshot(found, None):
                     yield source
 

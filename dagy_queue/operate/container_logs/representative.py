@@ -29,11 +29,11 @@ _CANDIDATES = 20
 _SUCCEEDED = "SUCCEEDED"
 
 
-def show_representative(desk: Desk, target: Target) -> None:
+def show_representative(desk: Desk, target: Target, org: str = "") -> None:
     """Print the log of a run, or of the shard that stands for a batch. Raises RedisUnavailable, AwsError."""
     places = Places(desk)
     if target.is_batch:
-        status = desk.batch_status(target.id).report["status"]
+        status = desk.batch_status(target.id, org).report["status"]
         candidates = (shard_id(target.id, shard) for shard in _candidates(desk, target.id, status))
         found = (_source(places, run_id) for run_id in islice(candidates, _CANDIDATES))
         source = next((each for each in found if each is not None), None)
@@ -68,13 +68,14 @@ def _candidates(desk: Desk, batch_id: str, status: str) -> Iterator[int]:
     if status == "FAILED":
         yield from desk.overview.ended_as(batch_id, Phase.FAILED)
     elif status == _SUCCEEDED:
-        yield from _last_but_failed(desk, batch_id)
+        yield from _succeeded(desk, batch_id)
     else:
         yield from desk.overview.ended_as(batch_id, Phase.CANCELLED)
         yield from range(_CANDIDATES)
 
 
-def _last_but_failed(desk: Desk, batch_id: str) -> Iterator[int]:
+def _succeeded(desk: Desk, batch_id: str) -> Iterator[int]:
+    """Yield some of the shards that ended last, the last one first; those that the ledger has forgotten succeeded."""
     ended = desk.publisher.batches.ended_shards(batch_id, -_PAGE, _PAGE)
     found = desk.overview.phases([shard_id(batch_id, shard) for shard in ended])
     for shard, run in reversed(list(zip(ended, found, strict=True))):

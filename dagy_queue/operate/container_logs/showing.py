@@ -18,6 +18,7 @@ from dagy_queue.operate.container_logs.rendering import Rendering
 from dagy_queue.operate.finding import Desk
 from dagy_queue.operate.output import note, say, say_as_it_is
 from dagy_queue.operate.text import plural
+from dagy_queue.producer.batch_report import BatchStatusReport
 from dagy_queue.producer.results import RunStatusReport
 
 _LOOK_SECONDS = 1.0
@@ -37,6 +38,8 @@ class Asked:
     tail: int | None = None
     """So many of the last lines; of a batch, of each shard."""
     attempt: int | None = None
+    org: str = ""
+    """Whose they are, as far as that was said: what has left the ledger is found by its org."""
 
 
 class LogShow:
@@ -73,11 +76,24 @@ class LogShow:
             raise RequestInvalid("--attempt is for a run: name a shard as BATCH:INDEX")
         if self._asked.tail is not None and self._asked.follow:
             raise RequestInvalid("--tail with --follow is for a run: name a shard as BATCH:INDEX, or say --since")
-        if self._asked.tail is not None:
-            for source in self._sources(batch_id):
-                self._print(self._events(self._position(source)), source, label=str(source.shard))
-            self._tell_forgotten(batch_id)
-            return
+        has_logs = self._tails(batch_id) if self._asked.tail is not None else self._groups(batch_id)
+        if not has_logs:
+            note(f"no shard of batch {batch_id} has a log that the ledger knows; the record of BATCH:INDEX may")
+        elif not self._desk.is_direct and (forgotten := self._desk.overview.count_forgotten(batch_id)):
+            # Shards that succeeded leave the ledger before their batch does.
+            asks = f"`dagy-queue logs {batch_id}:INDEX` asks the record"
+            note(f"without {plural(forgotten, 'shard')} that the ledger has forgotten: {asks}")
+
+    def _tails(self, batch_id: str) -> bool:
+        """Print the last lines of each shard; return whether any has a log."""
+        has_logs = False
+        for source in self._sources(batch_id):
+            has_logs = True
+            self._print(self._events(self._position(source)), source, label=str(source.shard))
+        return has_logs
+
+    def _groups(self, batch_id: str) -> bool:
+        """Print what all shards wrote as it comes; return whether any has a log."""
         groups: dict[tuple[str, str], GroupPosition] = {}
         for sources in self._rounds(batch_id):
             by_stream = _by_stream(sources)
@@ -88,21 +104,7 @@ class LogShow:
                 for event in position.new():
                     source = self._writer(event, by_stream[event.stream], batch_id)
                     self._print([event], source, label=str(source.shard))
-        if not groups:
-            note(f"no shard of batch {batch_id} has a log that the ledger knows; the record of BATCH:INDEX may")
-        else:
-            self._tell_forgotten(batch_id)
-
-    def _tell_forgotten(self, batch_id: str) -> None:
-        """Say whose logs are not among those of a batch: shards that succeeded leave the ledger before it does."""
-        forgotten = self._places.unknown and self._places.unknown - self._to_be_entered(batch_id)
-        if forgotten > 0:
-            asks = f"`dagy-queue logs {batch_id}:INDEX` asks the record"
-            note(f"without {plural(forgotten, 'shard')} that the ledger has forgotten: {asks}")
-
-    def _to_be_entered(self, batch_id: str) -> int:
-        batch = self._desk.publisher.batches.get(batch_id)
-        return batch.total - batch.expanded
+        return bool(groups)
 
     def _writer(self, event: LogEvent, sources: Sequence[LogSource], batch_id: str) -> LogSource:
         """Return which of the shards in a container wrote a line; the first of them where the line does not say.
@@ -114,7 +116,7 @@ class LogShow:
         if known:
             return known[0]
         if not self._shards:
-            total = sum(self._desk.batch_status(batch_id).report["counts"].values())
+            total = sum(self._report(batch_id)["counts"].values())
             self._shards = {shard_id(batch_id, shard): shard for shard in range(total)}
         shard = self._shards.get(run_id)
         return sources[0] if shard is None else replace(sources[0], run_id=run_id, shard=shard)
@@ -189,7 +191,7 @@ class LogShow:
         ended: set[str] = set()
         read: set[str] = set()
         while True:
-            report = self._desk.batch_status(batch_id).report
+            report = self._report(batch_id)
             sources = [s for s in self._sources(batch_id) if s.run_id not in read]
             yield sources
             if not self._asked.follow or (report["status"] in _FINAL and all(s.run_id in ended for s in sources)):
@@ -204,8 +206,11 @@ class LogShow:
         except BatchNotFound:  # it has left the ledger, and is over
             return False
 
+    def _report(self, batch_id: str) -> BatchStatusReport:
+        return self._desk.batch_status(batch_id, self._asked.org).report
+
     def _sources(self, batch_id: str) -> Iterator[LogSource]:
-        report = self._desk.batch_status(batch_id).report
+        report = self._report(batch_id)
         return self._places.of_batch(batch_id, sum(report["counts"].values()))
 
     def _group(self, region: str, group: str) -> GroupPosition:

@@ -11,6 +11,7 @@ from typing import Any
 
 from dagy_queue.aws.clients import AwsClients
 from dagy_queue.aws.errors import mapped
+from dagy_queue.aws.refusals import NO_TABLE
 from dagy_queue.dispatch.findings import cluster_findings, settings_findings
 from dagy_queue.dispatch.health import cluster_and_region, template_problem
 from dagy_queue.errors import AwsRefused
@@ -147,7 +148,7 @@ class AwsDoctor:
             with mapped("dynamodb:DescribeTable"):
                 found = client.describe_table(TableName=table)["Table"]
         except AwsRefused as exc:
-            if exc.code != "ResourceNotFoundException":
+            if exc.code != NO_TABLE:
                 raise
             return error("table", f"{table} does not exist", "create it: dagy-queue tables create")
         return table_check(table, found, wanted_key(model), wanted_indexes(model))

@@ -70,7 +70,7 @@ def test_a_claimant_whose_run_was_resumed_again_cannot_keep_it(
     runs: RunLedger, attempt_id: AttemptId, connection: RedisConnection
 ) -> None:
     runs.claim("r", 1, ONE)
-    assert runs.postpone(attempt_id, 0, 5)
+    assert runs.postpone(attempt_id, 0, 5, longest=60)
     from dagy_queue.ledger import AdmissionLedger
 
     AdmissionLedger(connection).lease(1, 60)

@@ -240,7 +240,7 @@ def test_a_run_that_is_resumed_later_on_purpose_is_left_alone(
     attempt_id = launched(scene, "r")
     scene.end("r")
     lose(connection)
-    assert scene.runs.postpone(attempt_id, 60, 5)
+    assert scene.runs.postpone(attempt_id, 60, 5, longest=60)
     set_message_back(connection, "resumed", "r")
     assert lost(sweeps) == []
 

@@ -8,6 +8,7 @@ import pytest
 
 from dagy_queue.ids import AttemptId, new_id, shard_id
 from dagy_queue.ledger import AdmissionLedger, BatchLedger, Continuation, Phase, RedisConnection, RunLedger, RunStatus
+from dagy_queue.ledger import overview as overview_module
 from dagy_queue.ledger.attempts import NextAttempt
 from dagy_queue.ledger.overview import Overview, Published
 from dagy_queue.ledger.runs import Place
@@ -181,3 +182,33 @@ def test_an_attempt_without_a_task_leaves_a_gap(connection: RedisConnection) -> 
     (grant,) = admission.lease(1, 60).grants
     admission.launched(grant.attempt_id, "arn:2")
     assert runs.get("r").task_arns == {"2": "arn:2"}
+
+
+def test_what_is_left_of_a_batch_is_found(
+    connection: RedisConnection, overview: Overview, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overview_module, "_PAGE", 2)
+    batch_id = batch_of(connection, 5)
+    runs = [shard_id(batch_id, shard) for shard in range(5)]
+    assert (overview.last_ended(batch_id), overview.count_forgotten(batch_id)) == (None, 0)
+    for shard, status in (
+        (3, RunStatus.FAILED),
+        (0, RunStatus.SUCCEEDED),
+        (4, RunStatus.FAILED),
+        (1, RunStatus.FAILED),
+    ):
+        end(connection, runs[shard], status)
+    assert list(overview.ended_as(batch_id, Phase.FAILED)) == [3, 4, 1]
+    assert overview.first_known(batch_id, 5) == 0
+    connection.client.delete(*(connection.key("run", runs[shard]) for shard in (0, 4)))
+    assert list(overview.ended_as(batch_id, Phase.FAILED)) == [3, 1]
+    assert overview.first_known(batch_id, 5) == 1
+    assert overview.count_forgotten(batch_id) == 2
+    last = overview.last_ended(batch_id)
+    assert last is not None
+    assert (last.run_id, last.phase) == (runs[1], Phase.FAILED)
+
+
+def test_of_a_batch_that_is_not_there_nothing_is_forgotten(overview: Overview) -> None:
+    assert overview.count_forgotten(new_id()) == 0
+    assert overview.first_known(new_id(), 3) is None

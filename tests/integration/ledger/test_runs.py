@@ -222,10 +222,10 @@ def test_a_stopped_run_can_be_resumed_again_later_a_bounded_number_of_times(
 ) -> None:
     attempt_id = launched(runs, admission)
     runs.apply([event(attempt_id, 6, stopped=True)])
-    assert runs.postpone(attempt_id, 0, at_most=1)
+    assert runs.postpone(attempt_id, 0, at_most=1, longest=60)
     while len(resumed(connection)) < 2:
         admission.lease(1, 60)
-    assert not runs.postpone(attempt_id, 0, at_most=1)
+    assert not runs.postpone(attempt_id, 0, at_most=1, longest=60)
 
 
 def test_a_run_is_postponed_for_longer_each_time(
@@ -235,7 +235,7 @@ def test_a_run_is_postponed_for_longer_each_time(
     runs.apply([event(attempt_id, 6, stopped=True)])
     waits = []
     for _ in range(14):
-        assert runs.postpone(attempt_id, 5, at_most=100)
+        assert runs.postpone(attempt_id, 5, at_most=100, longest=60)
         waits.append(round(runs.due_in("r") or 0))
     assert waits == [5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 60, 60]
 
@@ -245,14 +245,14 @@ def test_what_postponed_an_attempt_is_not_counted_against_the_next(
 ) -> None:
     first = launched(runs, admission)
     runs.apply([event(first, 6, stopped=True)])
-    assert runs.postpone(first, 0, at_most=1)
+    assert runs.postpone(first, 0, at_most=1, longest=60)
     while len(resumed(connection)) < 2:
         admission.lease(1, 60)
     assert runs.retry(first, 0) == 2
     eventually(lambda: bool(admission.lease(1, 60).grants), "the retry is granted")
     second = AttemptId("r", 2)
     runs.apply([event(second, 6, stopped=True, arn=f"{ARN}d")])
-    assert runs.postpone(second, 0, at_most=1)
+    assert runs.postpone(second, 0, at_most=1, longest=60)
 
 
 def test_the_pump_is_woken_when_a_run_is_parked_and_told_when_something_falls_due(

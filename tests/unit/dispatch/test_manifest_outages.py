@@ -52,15 +52,15 @@ class FanOut:
         batch_tasks.register_batches(app, services)
         self._task: Any = app.tasks[FAN_OUT_TASK]
         self._task.retry = self._retry
-        self._batch_id = batch_id
+        self.batch_id = batch_id
         self._retries = 0
         self.waits: list[float] = []
 
     def run(self) -> Any:
         """Do it once. Raises Retry if it has to wait."""
-        self._task.push_request(retries=self._retries, called_directly=False, id=self._batch_id)
+        self._task.push_request(retries=self._retries, called_directly=False, id=self.batch_id)
         try:
-            return self._task.run(self._batch_id)
+            return self._task.run(self.batch_id)
         finally:
             self._task.pop_request()
 
@@ -92,23 +92,27 @@ def reading(services: Services, s3: Refusing, monkeypatch: pytest.MonkeyPatch) -
     return replace(services, aws=SimpleNamespace(s3=s3))  # type: ignore[arg-type]
 
 
+def fan_out_of(reading: Services, s3: Refusing, refusal: tuple[int, str, int]) -> FanOut:
+    """Publish a batch whose manifest S3 gives so much of, before it refuses."""
+    s3.good, s3.code, s3.status = refusal
+    return FanOut(reading, publish(reading))
+
+
 @pytest.mark.parametrize("good", [COUNTING, ENTERING])
 @pytest.mark.parametrize(("code", "status"), PASSING)
 def test_a_manifest_is_read_on_once_s3_answers_again(
     reading: Services, s3: Refusing, good: int, code: str, status: int
 ) -> None:
-    s3.good, s3.code, s3.status = good, code, status
-    batch_id = publish(reading)
-    fan_out = FanOut(reading, batch_id)
+    fan_out = fan_out_of(reading, s3, (good, code, status))
     for _ in range(20):
         with pytest.raises(Retry):
             fan_out.run()
-    batch = reading.batches.get(batch_id)
+    batch = reading.batches.get(fan_out.batch_id)
     assert (batch.is_counted, batch.refused, batch.cancel_reason) == (good == ENTERING, "", "")
     assert bool(batch.expanded) is (good == ENTERING)
     s3.good = SHARDS
     assert fan_out.run()["shards"] == SHARDS
-    assert reading.batches.progress(batch_id) == ({Phase.HELD: SHARDS}, True)
+    assert reading.batches.progress(fan_out.batch_id) == ({Phase.HELD: SHARDS}, True)
     assert sent(reading) == []
 
 
@@ -117,13 +121,11 @@ def test_a_manifest_is_read_on_once_s3_answers_again(
 def test_a_manifest_that_cannot_be_read_for_an_hour_and_a_half_fails_its_batch(
     reading: Services, s3: Refusing, good: int, code: str, status: int
 ) -> None:
-    s3.good, s3.code, s3.status = good, code, status
-    batch_id = publish(reading)
-    fan_out = FanOut(reading, batch_id)
+    fan_out = fan_out_of(reading, s3, (good, code, status))
     fan_out.run_until_it_ends()
     assert fan_out.waits[:14] == [5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 60, 60]
     assert 5400 <= sum(fan_out.waits) <= 6000
-    batch = reading.batches.get(batch_id)
+    batch = reading.batches.get(fan_out.batch_id)
     assert batch.refused.startswith("its manifest cannot be read: ")
     assert code in batch.refused
 
@@ -132,23 +134,19 @@ def test_a_manifest_that_cannot_be_read_for_an_hour_and_a_half_fails_its_batch(
 def test_a_manifest_that_s3_refuses_for_good_fails_its_batch_at_once(
     reading: Services, s3: Refusing, code: str, status: int
 ) -> None:
-    s3.code, s3.status = code, status
-    batch_id = publish(reading)
-    fan_out = FanOut(reading, batch_id)
+    fan_out = fan_out_of(reading, s3, (COUNTING, code, status))
     assert fan_out.run()["shards"] == 0
-    assert code in reading.batches.get(batch_id).refused
+    assert code in reading.batches.get(fan_out.batch_id).refused
 
 
 @pytest.mark.parametrize("good", [COUNTING, ENTERING])
 def test_a_batch_that_is_cancelled_does_not_wait_for_s3(reading: Services, s3: Refusing, good: int) -> None:
-    s3.good, s3.code, s3.status = good, "SlowDown", 503
-    batch_id = publish(reading)
-    fan_out = FanOut(reading, batch_id)
+    fan_out = fan_out_of(reading, s3, (good, "SlowDown", 503))
     with pytest.raises(Retry):
         fan_out.run()
-    reading.batches.cancel(batch_id, "not wanted")
+    reading.batches.cancel(fan_out.batch_id, "not wanted")
     entered = fan_out.run()["shards"]
     assert bool(entered) is (good == ENTERING)
-    assert batch_end.cancel_batch(reading, batch_id) == entered
-    batch = reading.batches.get(batch_id)
+    assert batch_end.cancel_batch(reading, fan_out.batch_id) == entered
+    batch = reading.batches.get(fan_out.batch_id)
     assert batch.refused.startswith("it was cancelled (not wanted) while its manifest could not be read: s3:GetObject")

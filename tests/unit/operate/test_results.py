@@ -91,6 +91,22 @@ def test_without_credentials_a_result_that_is_in_s3_is_said_to_be_there(
     assert dagy_queue("results", run_id, "--json").json["status"] is None
 
 
+def test_without_credentials_s3_is_asked_once_for_a_batch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[AttemptId] = []
+
+    def refuse(_config: object, _org: str, attempt: AttemptId) -> None:
+        asked.append(attempt)
+        raise AwsRefused("s3:GetObject: no AWS credentials were found", code="NoCredentials", operation="s3:GetObject")
+
+    monkeypatch.setattr(results_in_s3, "find_result", refuse)
+    batch = world.batch(3)
+    for shard in range(3):
+        world.end_shard(batch, shard, RunStatus.SUCCEEDED)
+    lines = dagy_queue("results", batch.batch_id).lines
+    assert [("is read from S3" in line, line.split()[1]) for line in lines] == [(True, "-")] * 3
+    assert len(asked) == 1
+
+
 def test_shards_without_a_result_say_what_became_of_them(world: World) -> None:
     batch = world.batch(5)
     world.publisher.app.backend.store_result(batch.shard(0).run_id, "a", states.SUCCESS)
@@ -110,7 +126,7 @@ def test_shards_without_a_result_say_what_became_of_them(world: World) -> None:
 def test_the_results_of_a_batch_are_exit_code_0_once_every_shard_has_one(
     world: World, monkeypatch: pytest.MonkeyPatch, left: int
 ) -> None:
-    monkeypatch.setattr(results_module, "_PAGE", 2)
+    monkeypatch.setattr(results_module, "PAGE", 2)
     batch = world.batch(5)
     for shard in range(5 - left):
         world.publisher.app.backend.store_result(batch.shard(shard).run_id, shard, states.SUCCESS)

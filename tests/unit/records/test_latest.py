@@ -331,14 +331,6 @@ def test_packages_are_deprecated_as_flows_are() -> None:
 
 
 @with_tables
-def test_a_package_of_which_all_versions_are_deprecated_says_how_to_allow_one_again() -> None:
-    register_package("acme", package("1"))
-    deprecate_package("acme", "deps", "1")
-    with pytest.raises(PackageNotFound, match=r"or all of its versions are deprecated; .*`dagy-queue dep activate"):
-        find_packages("acme", ["deps"])
-
-
-@with_tables
 def test_a_package_that_is_not_there_cannot_be_shown_or_deprecated() -> None:
     for ask in (
         lambda: versions_of_package("acme", "deps"),

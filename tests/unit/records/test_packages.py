@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dagy_queue.errors import NotRegistered, PackageNotFound, RequestInvalid
 from dagy_queue.records.models import DepPackageModel
-from dagy_queue.records.packages import DepPackage, find_packages
+from dagy_queue.records.packages import DepPackage, deprecate_package, find_packages
 from tests.unit.strategies import unhurried
 
 with_tables = pytest.mark.usefixtures("tables")
@@ -108,3 +108,11 @@ def test_what_is_no_slug_is_refused_before_anything_is_asked(text: str) -> None:
     if any(character in text for character in "/#\\ ") or text.startswith("."):
         with pytest.raises(RequestInvalid):
             find_packages("acme", [text])
+
+
+@with_tables
+def test_a_package_of_which_all_versions_are_deprecated_says_how_to_allow_one_again() -> None:
+    package("1")
+    deprecate_package("acme", "my-deps", "1")
+    with pytest.raises(PackageNotFound, match=r"or all of its versions are deprecated; .*`dagy-queue dep activate"):
+        find_packages("acme", ["my-deps"])

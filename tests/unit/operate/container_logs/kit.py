@@ -7,6 +7,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from tests.unit.operate.kit import TASK
+
 GROUP = "/ecs/dagy-worker"
 
 
@@ -91,3 +93,27 @@ class Clock:
 
     def pause(self, seconds: float) -> None:
         self.at += seconds
+
+
+class FakeEcs:
+    """ECS as far as it describes tasks and their definitions."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, str] = {}
+        self.definitions: dict[str, dict[str, Any]] = {}
+
+    def describe_tasks(self, *, cluster: str, tasks: list[str]) -> dict[str, Any]:
+        assert cluster == "dagy"
+        return {"tasks": [{"taskDefinitionArn": self.tasks[arn]} for arn in tasks if arn in self.tasks]}
+
+    def describe_task_definition(self, *, taskDefinition: str) -> dict[str, Any]:  # noqa: N803 - ECS's own name
+        return {"taskDefinition": self.definitions[taskDefinition]}
+
+
+def stream(run_id: str) -> str:
+    return f"dagy/worker/{TASK.format(run_id).rpartition('/')[2]}"
+
+
+def wrote(logs: FakeLogs, run_id: str, *messages: str) -> str:
+    logs.write(stream(run_id), *messages)
+    return run_id

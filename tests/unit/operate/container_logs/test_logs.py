@@ -6,47 +6,17 @@ import json
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
+from dagy_queue.ids import new_id, shard_id
 from dagy_queue.ledger import RunStatus
-from dagy_queue.operate.container_logs import last_lines, pace, places, showing
-from tests.unit.operate.container_logs.kit import Clock, FakeLogs
-from tests.unit.operate.kit import TASK, World, dagy_queue, failed
+from dagy_queue.operate.container_logs import last_lines, pace, showing
+from tests.unit.operate.container_logs.kit import Clock, FakeEcs, FakeLogs, stream, wrote
+from tests.unit.operate.kit import TASK, Records, World, dagy_queue, failed, record
 
 # Celery 5.7's Redis backend calls what redis-py 8 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
-
-
-class FakeEcs:
-    """ECS as far as it describes tasks and their definitions."""
-
-    def __init__(self) -> None:
-        self.tasks: dict[str, str] = {}
-        self.definitions: dict[str, dict[str, Any]] = {}
-
-    def describe_tasks(self, *, cluster: str, tasks: list[str]) -> dict[str, Any]:
-        assert cluster == "dagy"
-        return {"tasks": [{"taskDefinitionArn": self.tasks[arn]} for arn in tasks if arn in self.tasks]}
-
-    def describe_task_definition(self, *, taskDefinition: str) -> dict[str, Any]:  # noqa: N803 - ECS's own name
-        return {"taskDefinition": self.definitions[taskDefinition]}
-
-
-@pytest.fixture
-def ecs() -> FakeEcs:
-    return FakeEcs()
-
-
-@pytest.fixture
-def logs(monkeypatch: pytest.MonkeyPatch, ecs: FakeEcs) -> FakeLogs:
-    made = FakeLogs(page=100)
-    region = SimpleNamespace(logs=made, ecs_control=ecs)
-    monkeypatch.setattr(
-        places, "AwsClients", lambda *_args, **_options: SimpleNamespace(in_region=lambda _region: region)
-    )
-    return made
 
 
 @pytest.fixture
@@ -67,15 +37,6 @@ def between_looks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     plan()
     return plan
-
-
-def stream(run_id: str) -> str:
-    return f"dagy/worker/{TASK.format(run_id).rpartition('/')[2]}"
-
-
-def wrote(logs: FakeLogs, run_id: str, *messages: str) -> str:
-    logs.write(stream(run_id), *messages)
-    return run_id
 
 
 def test_a_runs_log_is_printed(world: World, logs: FakeLogs) -> None:
@@ -315,6 +276,17 @@ def test_the_lines_of_all_shards_in_a_container_are_printed(world: World, logs: 
     assert lines == ["[0] of 0", "[1] of 1", "[0] of the container"]
 
 
+def test_a_batch_that_only_the_record_knows_is_said_to_be(world: World, logs: FakeLogs, records: Records) -> None:
+    batch_id = new_id()
+    run_id = shard_id(batch_id, 0)
+    records[run_id] = record(run_id, batch_id=batch_id, shard=0)
+    for arguments in ((), ("--tail", "1"), ("--follow",)):
+        answer = dagy_queue("logs", batch_id, "--org", "acme", *arguments)
+        assert (answer.code, answer.out) == (0, "")
+        assert f"no shard of batch {batch_id} has a log that the ledger knows" in answer.err
+    assert "no container" in dagy_queue("logs", batch_id, "--org", "acme", "--representative").err
+
+
 def test_without_an_id_the_whole_group_is_read(
     world: World, logs: FakeLogs, between_looks: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,36 +303,6 @@ def test_without_an_id_the_whole_group_is_read(
     assert "the logs of all orgs" in answer.err
 
 
-@pytest.mark.parametrize(
-    ("ends", "shown", "is_good"),
-    [
-        ([(1, RunStatus.SUCCEEDED), (0, RunStatus.SUCCEEDED), (2, RunStatus.SUCCEEDED)], 2, True),
-        ([(1, RunStatus.SUCCEEDED), (2, RunStatus.FAILED), (0, RunStatus.FAILED)], 2, False),
-    ],
-)
-def test_one_container_stands_for_a_batch(
-    world: World, logs: FakeLogs, ends: list[tuple[int, RunStatus]], shown: int, is_good: bool
-) -> None:
-    batch = world.batch(3)
-    for shard, status in ends:
-        world.end_shard(batch, shard, status, failed() if status is RunStatus.FAILED else None)
-        wrote(logs, batch.shard(shard).run_id, f"of {shard}")
-    answer = dagy_queue("logs", batch.batch_id, "--representative")
-    text, other = (answer.out, answer.err) if is_good else (answer.err, answer.out)
-    assert text.splitlines()[0] == f"=== {stream(batch.shard(shown).run_id)} ==="
-    assert text.splitlines()[1].endswith(f"] of {shown}")
-    assert other == ""
-
-
-def test_one_that_had_not_finished_stands_for_a_batch_that_ran_out_of_time(world: World, logs: FakeLogs) -> None:
-    batch = world.batch(2)
-    batch.cancel("out of time")
-    world.end_shard(batch, 0, RunStatus.SUCCEEDED)
-    world.end_shard(batch, 1, RunStatus.CANCELLED)
-    wrote(logs, batch.shard(1).run_id, "not done")
-    assert dagy_queue("logs", batch.batch_id, "--representative").err.endswith("] not done\n")
-
-
 def test_shards_that_the_ledger_has_forgotten_are_told_of(world: World, logs: FakeLogs) -> None:
     batch = world.batch(3)
     for shard, status in enumerate((RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.SUCCEEDED)):
@@ -372,24 +314,6 @@ def test_shards_that_the_ledger_has_forgotten_are_told_of(world: World, logs: Fa
         answer = dagy_queue("logs", batch.batch_id, *arguments)
         assert (answer.code, answer.lines) == (0, lines)
         assert told in answer.err
-
-
-def test_a_shard_that_is_known_stands_for_a_batch_whose_last_ones_are_forgotten(world: World, logs: FakeLogs) -> None:
-    batch = world.batch(2)
-    for shard in (0, 1):
-        world.end_shard(batch, shard, RunStatus.SUCCEEDED)
-        wrote(logs, batch.shard(shard).run_id, f"of {shard}")
-    world.forget(batch.shard(1).run_id)
-    assert dagy_queue("logs", batch.batch_id, "--representative").lines[1].endswith("] of 0")
-    world.forget(batch.shard(0).run_id)
-    assert "no container" in dagy_queue("logs", batch.batch_id, "--representative").err
-
-
-def test_a_run_stands_for_itself(world: World, logs: FakeLogs) -> None:
-    run_id = wrote(logs, world.ended(), "done")
-    assert dagy_queue("logs", run_id, "--representative").lines[1].endswith("] done")
-    assert "no container" in dagy_queue("logs", world.held(), "--representative").err
-    assert dagy_queue("logs", "--representative").code == 2
 
 
 def test_a_failed_run_that_was_explained_without_its_log_gets_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
